@@ -1,0 +1,1 @@
+"""The engines. Import nothing from here: `eraser.engines.registry` loads them by name."""

@@ -1,0 +1,47 @@
+"""What every engine is: a description, and a generator that fills the hole of a view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from eraser.canvas import View
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What a person choosing an engine wants to know."""
+
+    name: str
+    summary: str
+    licence: str
+    weights: str = ""  # "" when there is nothing to download
+    needs: str = "any CPU"
+    extra: str = ""  # the optional dependency to install, "" when the base install is enough
+    takes_prompt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a call has come. `preview()` draws the present state as (H, W, C) float32 in [-1, 1] when asked."""
+
+    fraction: float  # of the whole call, in [0, 1], never falling
+    note: str
+    preview: Callable[[], np.ndarray] | None = None
+
+
+class Engine(Protocol):
+    """A loaded engine. Thread-safe: several calls may run `fill` at once."""
+
+    info: EngineInfo
+
+    def fill(self, view: View, *, seed: int, prompt: str | None = None) -> Generator[Progress, None, np.ndarray]:
+        """Paint where `view.hole` is True; yields Progress, returns (H, W, C) float32 in [-1, 1].
+
+        Whoever iterates may stop: closing the generator frees everything and costs at most one step.
+        Pixels outside the hole of the returned array are not looked at.
+        """
+        ...
