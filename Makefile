@@ -1,0 +1,39 @@
+# `make demo` sets everything up and erases an object from a photograph; `make test` sets up and runs every check.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+# idle OpenMP threads that spin make a shared machine up to forty times slower
+export OMP_WAIT_POLICY = PASSIVE
+
+.PHONY: demo test check format clean
+
+demo: $(VENV)/.installed
+	$(BIN)/eraser demo --force
+
+test: check
+	$(BIN)/pytest -q
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(VENV)/bin/pip:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints-cpu.txt | $(VENV)/bin/pip
+	$(BIN)/pip install -q --disable-pip-version-check --only-binary :all: -c constraints-cpu.txt -e .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints-cpu.txt | $(VENV)/bin/pip
+	$(BIN)/pip install -q --disable-pip-version-check --only-binary :all: -c constraints-cpu.txt -e ".[dev]"
+	touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis eraser-demo
