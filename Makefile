@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# a missing wheel fails at once instead of starting a compiler; pyvips itself is published as source, without C code to build
+WHEELS = --only-binary :all: --no-binary pyvips
 
 # idle OpenMP threads that spin make a shared machine up to forty times slower
 export OMP_WAIT_POLICY = PASSIVE
@@ -28,11 +30,11 @@ $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints-cpu.txt | $(VENV)/bin/pip
-	$(BIN)/pip install -q --disable-pip-version-check --only-binary :all: -c constraints-cpu.txt -e .
+	$(BIN)/pip install -q --disable-pip-version-check $(WHEELS) -c constraints-cpu.txt -e .
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints-cpu.txt | $(VENV)/bin/pip
-	$(BIN)/pip install -q --disable-pip-version-check --only-binary :all: -c constraints-cpu.txt -e ".[dev]"
+	$(BIN)/pip install -q --disable-pip-version-check $(WHEELS) -c constraints-cpu.txt -e ".[dev]"
 	touch $@ $(VENV)/.installed
 
 clean:
