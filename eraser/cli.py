@@ -1,0 +1,503 @@
+"""The `eraser` command: reads arguments, calls the library, speaks to people (and, with --json, to scripts).
+
+Exit codes
+0    done
+1    a defect of this program (with a traceback, please report it)
+2    the caller can mend it: bad arguments, bad picture or mask, unknown engine, a place that cannot be written
+3    the engine cannot do it: an optional package or a model is missing or damaged, memory ran out
+130  cancelled by Ctrl-C; no file was written
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from eraser import __version__
+from eraser.errors import Cancelled, EngineError, EraserError, OutOfRange, OutputError, OutputExists, UnknownEngine
+from eraser.geometry import Box, Size
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from eraser.engines.base import Progress
+    from eraser.files import Photo
+
+OK, DEFECT, BAD_INPUT, ENGINE_CANNOT, CANCELLED = 0, 1, 2, 3, 130
+
+NUMBER = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*(%?)\s*")
+
+
+# -- running one command line ------------------------------------------------------------------------------------------
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; returns the exit code. Only a defect of this program raises."""
+    as_json = "--json" in arguments
+    try:
+        code = commands.main(args=list(arguments), prog_name="eraser", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help(), err=True)
+        return BAD_INPUT
+    except click.UsageError as error:
+        hint = f"see '{error.ctx.command_path} --help'" if error.ctx else ""
+        return complain(EraserError(error.format_message().rstrip("."), hint=hint), BAD_INPUT, as_json, kind="Usage")
+    except (click.Abort, KeyboardInterrupt, Cancelled):
+        return complain(Cancelled("cancelled", hint="nothing was written"), CANCELLED, as_json)
+    except EraserError as error:
+        return complain(error, exit_code(error), as_json)
+    return code if isinstance(code, int) else OK
+
+
+def exit_code(error: EraserError) -> int:
+    if isinstance(error, EngineError) and not isinstance(error, UnknownEngine):
+        return ENGINE_CANNOT
+    return BAD_INPUT
+
+
+def complain(error: EraserError, code: int, as_json: bool, kind: str = "") -> int:
+    """Say what went wrong, as one line on stderr or as JSON on stdout; returns `code`."""
+    if as_json:
+        report = {"class": kind or type(error).__name__, "message": error.message, "hint": error.hint}
+        click.echo(json.dumps({"ok": False, "error": report, "exit_code": code}))
+    else:
+        click.echo(f"eraser: {' '.join(str(error).split())}", err=True)
+    return code
+
+
+# -- progress and Ctrl-C -----------------------------------------------------------------------------------------------
+
+
+class Watch:
+    """Draws a bar on a terminal, and turns Ctrl-C into an answer that the engine hears at its next step.
+
+    A second Ctrl-C does not wait for the step. `watch(progress)` is an `on_step`.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet = quiet
+        self.stopped = False
+        self._bar: Any = None
+        self._previous: Any = None
+
+    def __enter__(self) -> Watch:
+        try:
+            self._previous = signal.signal(signal.SIGINT, self._stop)
+        except ValueError:  # not the main thread: whoever owns that thread owns its signals
+            self._previous = None
+        if not self.quiet and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=1.0,
+                file=sys.stderr,
+                leave=False,
+                smoothing=0.1,
+                bar_format="{desc:<24.24} {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left",
+            )
+        return self
+
+    def __call__(self, progress: Progress) -> bool:
+        if self._bar is not None:
+            self._bar.set_description_str(progress.note, refresh=False)
+            self._bar.update(max(0.0, progress.fraction - self._bar.n))
+        return not self.stopped
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+
+    def _stop(self, *_: object) -> None:
+        if self.stopped:
+            raise KeyboardInterrupt
+        self.stopped = True
+
+
+def paint(work: Callable[[Watch], Any], *, quiet: bool) -> tuple[Any, float]:
+    """(what `work` returns, the seconds it took), with a bar, stopping at Ctrl-C."""
+    start = time.perf_counter()
+    with Watch(quiet=quiet) as watch:
+        result = work(watch)
+        if watch.stopped:
+            raise Cancelled("cancelled", hint="nothing was written")
+    return result, time.perf_counter() - start
+
+
+# -- arguments ---------------------------------------------------------------------------------------------------------
+
+
+def length(text: str, whole: int) -> float:
+    """Pixels from "120", "12.5" or "10%" of `whole`."""
+    match = NUMBER.fullmatch(text)
+    if match is None:
+        raise OutOfRange(f"'{text.strip()}' is neither pixels nor percent", hint="write 120 or 10%")
+    number, percent = float(match[1]), match[2]
+    if percent and not 0 <= number <= 100:
+        raise OutOfRange(f"{text.strip()} is outside 0% to 100%", hint=f"the photo has {whole} pixels along this side")
+    return number * whole / 100 if percent else number
+
+
+def text_to_box(text: str, size: Size) -> Box:
+    """Whole pixels from "X,Y,WIDTH,HEIGHT", each in pixels or percent of the photo; both edges are rounded."""
+    parts = text.split(",")
+    if len(parts) != 4:
+        raise OutOfRange(f"the box '{text}' has {len(parts)} numbers instead of 4", hint="write X,Y,WIDTH,HEIGHT")
+    x, y, width, height = (length(part, size.width if i % 2 == 0 else size.height) for i, part in enumerate(parts))
+    box = Box.between(round(x), round(y), round(x + width), round(y + height))
+    if box.width < 1 or box.height < 1:
+        raise OutOfRange(
+            f"the box '{text}' is {box.width}x{box.height} pixels", hint="width and height must be positive"
+        )
+    if not size.box.contains(box):
+        raise OutOfRange(
+            f"the box '{text}' reaches from {box.x},{box.y} to {box.right},{box.bottom}, the photo has {size} pixels",
+            hint="X,Y is the top left corner, then come width and height",
+        )
+    return box
+
+
+def text_to_points(text: str, size: Size) -> list[tuple[float, float]]:
+    """Corners from "x,y x,y x,y ...", each in pixels or percent of the photo."""
+    points = []
+    for corner in text.split():
+        parts = corner.split(",")
+        if len(parts) != 2:
+            raise OutOfRange(f"the corner '{corner}' is not x,y", hint='write "x,y x,y x,y" with three corners or more')
+        points.append((length(parts[0], size.width), length(parts[1], size.height)))
+    if len(points) < 3:
+        raise OutOfRange(f"a polygon has three corners or more, '{text}' has {len(points)}", hint='"x,y x,y x,y"')
+    return points
+
+
+def side(text: str) -> int | str:
+    """What `outpaint` takes for a side: whole pixels, or percent as text."""
+    match = NUMBER.fullmatch(text)
+    if match is None or (not match[2] and "." in match[1]):
+        raise OutOfRange(f"'{text}' is neither whole pixels nor percent", hint="write 200 or 20%")
+    return text.strip() if match[2] else int(match[1])
+
+
+def text_to_size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"\s*(\d+)\s*[xX×]\s*(\d+)\s*", text)
+    if match is None:
+        raise OutOfRange(f"'{text}' is no size", hint="write WIDTHxHEIGHT, as in 1920x1080")
+    return int(match[1]), int(match[2])
+
+
+def text_to_grow(text: str) -> int | str:
+    if text == "auto":
+        return text
+    if not re.fullmatch(r"-?\d+", text):
+        raise OutOfRange(f"grow '{text}' is neither auto nor whole pixels", hint="write --grow auto, 0, or a number")
+    return int(text)
+
+
+def gather_hole(
+    photo: Photo,
+    mask: Path | None,
+    boxes: Iterable[str],
+    polygons: Iterable[str],
+    colours: Iterable[str],
+    tolerance: int,
+) -> np.ndarray:
+    """(H, W) bool: everything that any of the ways to mark an object marks."""
+    from eraser import masks
+
+    size = photo.size
+    holes = [masks.to_hole(mask, size)] if mask is not None else []
+    holes += [masks.from_box(text_to_box(text, size), size) for text in boxes]
+    holes += [masks.from_polygon(text_to_points(text, size), size) for text in polygons]
+    holes += [masks.from_colour(photo.pixels, colour, tolerance) for colour in colours]
+    if not holes:
+        raise click.UsageError("nothing says what to erase: give a mask file, --box, --polygon or --colour")
+    hole = holes[0]
+    for other in holes[1:]:
+        hole = hole | other
+    return hole
+
+
+def output_path(photo: Path, out: Path | None, ending: str, force: bool) -> Path:
+    """Where the result goes; refused before any work is done when it cannot go there."""
+    path = photo.with_name(f"{photo.stem}-{ending}{photo.suffix}") if out is None else out
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder", hint="give a file name with -o")
+    if not path.parent.is_dir():
+        raise OutputError(f"there is no folder {path.parent}", hint="make it first, or choose another place with -o")
+    if path.exists() and not force:
+        raise OutputExists(f"{path} is there already", hint="add --force to replace it, or choose a name with -o")
+    return path
+
+
+# -- commands ----------------------------------------------------------------------------------------------------------
+
+PHOTO = click.argument("photo", type=click.Path(path_type=Path))
+
+
+def shared(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that every command that paints has."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text, also for errors."),
+        click.option("-q", "--quiet", is_flag=True, help="No progress bar, no message; errors still show."),
+        click.option("-f", "--force", is_flag=True, help="Replace the output file if it exists."),
+        click.option("--engine", default="auto", show_default=True, help="Which engine paints; see 'eraser engines'."),
+        click.option("--seed", type=int, default=0, show_default=True, help="Another number, another result."),
+        click.option("-o", "--out", type=click.Path(path_type=Path), help="Result file; its ending names the format."),
+    ):
+        command = option(command)
+    return command
+
+
+def finish(photo: Photo, path: Path, *, force: bool, quiet: bool, as_json: bool, start: float, **facts: Any) -> None:
+    """Write the result and say so."""
+    photo.save(path, force=force)
+    seconds = time.perf_counter() - start
+    size = photo.size
+    if as_json:
+        report = {"ok": True, "output": str(path), "width": size.width, "height": size.height, **facts}
+        click.echo(json.dumps(report | {"seconds": round(seconds, 3), "version": __version__}))
+    elif not quiet:
+        click.echo(f"{path}: {size} pixels, {facts['hole_pixels']} of them painted, {seconds:.1f} s")
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""
+    \b
+    Examples:
+      eraser demo                                  see it work, with nothing else at hand
+      eraser erase beach.jpg mask.png              writes beach-erased.jpg
+      eraser erase beach.jpg --box 120,80,200,300 -o clean.jpg
+      eraser extend beach.jpg --left 20% --right 20%
+      eraser erase --help                          all options, with examples
+
+    \b
+    Exit codes: 0 done, 2 input or output you can mend, 3 the engine cannot, 130 cancelled.
+    """,
+)
+@click.version_option(__version__, prog_name="eraser")
+def commands() -> None:
+    """Erase objects from photographs and extend their borders.
+
+    Every pixel outside the hole keeps its exact value, at any depth, with profile and metadata.
+    """
+
+
+@commands.command(
+    epilog="""
+    \b
+    Examples:
+      A mask as large as the photo, white where something is to vanish:
+        eraser erase beach.jpg mask.png
+      A box: left, top, width, height, in pixels or percent:
+        eraser erase beach.jpg --box 120,80,200,300
+        eraser erase beach.jpg --box 10%,20%,30%,15%
+      An outline, and several marks at once (everything marked is erased):
+        eraser erase beach.jpg --polygon "500,80 620,90 600,300" --box 0,0,40,40
+      A copy of the photo in which the object was painted over in magenta:
+        eraser erase painted.png --colour "#ff00ff"
+      Another result for the same mask:
+        eraser erase beach.jpg mask.png --seed 1 -o second.jpg
+    """,
+)
+@PHOTO
+@click.argument("mask", required=False, type=click.Path(path_type=Path))
+@click.option("--box", "boxes", multiple=True, metavar="X,Y,W,H", help="Erase a box. May be given several times.")
+@click.option(
+    "--polygon", "polygons", multiple=True, metavar='"X,Y X,Y X,Y"', help="Erase inside an outline. Repeatable."
+)
+@click.option(
+    "--colour", "--color", "colours", multiple=True, metavar="#RRGGBB", help="Erase what has this colour. Repeatable."
+)
+@click.option(
+    "--tolerance", type=click.IntRange(0, 255), default=0, show_default=True, help="How far a channel may be off."
+)
+@click.option(
+    "--grow", default="auto", show_default=True, metavar="auto|PIXELS", help="Widen the hole; 0 takes it as it is."
+)
+@shared
+def erase(
+    photo: Path,
+    mask: Path | None,
+    boxes: Sequence[str],
+    polygons: Sequence[str],
+    colours: Sequence[str],
+    tolerance: int,
+    grow: str,
+    out: Path | None,
+    seed: int,
+    engine: str,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Make what MASK marks vanish from PHOTO.
+
+    MASK is an image of the photo's size: white (or painted, when it has transparency) is erased.
+    Instead of it, or besides, mark the object with --box, --polygon or --colour.
+    The result is PHOTO-erased beside the photo unless -o says otherwise; format and quality stay.
+    """
+    import eraser
+    from eraser import files
+
+    start = time.perf_counter()
+    path = output_path(photo, out, "erased", force)
+    picture = files.read(photo)
+    hole = gather_hole(picture, mask, boxes, polygons, colours, tolerance)
+    wanted_grow = text_to_grow(grow)
+
+    def work(watch: Watch) -> tuple[Photo, str]:
+        with eraser.Eraser(engine) as session:
+            return session.erase(picture, hole, seed=seed, grow=wanted_grow, on_step=watch), session.info.name
+
+    (result, name), painting = paint(work, quiet=quiet or as_json)
+    finish(
+        result, path, force=force, quiet=quiet, as_json=as_json, start=start,
+        hole_pixels=int(hole.sum()), engine=name, seed=seed, painting_seconds=round(painting, 3),
+    )  # fmt: skip
+
+
+@commands.command(
+    epilog="""
+    \b
+    Examples:
+      A fifth more on the left, 100 pixels on the right:
+        eraser extend beach.jpg --left 20% --right 100
+      To a shape, the photo in the middle:
+        eraser extend beach.jpg --aspect 16:9
+        eraser extend portrait.jpg --size 1920x1080 -o wide.jpg
+    """,
+)
+@PHOTO
+@click.option("--left", default="0", metavar="PIXELS|PERCENT", help="How far to extend on the left, as 100 or 20%.")
+@click.option("--right", default="0", metavar="PIXELS|PERCENT", help="How far on the right.")
+@click.option("--top", default="0", metavar="PIXELS|PERCENT", help="How far at the top.")
+@click.option("--bottom", default="0", metavar="PIXELS|PERCENT", help="How far at the bottom.")
+@click.option("--aspect", metavar="W:H", help="Extend to this shape, the photo in the middle.")
+@click.option("--size", metavar="WxH", help="Extend to this size in pixels, the photo in the middle.")
+@shared
+def extend(
+    photo: Path,
+    left: str,
+    right: str,
+    top: str,
+    bottom: str,
+    aspect: str | None,
+    size: str | None,
+    out: Path | None,
+    seed: int,
+    engine: str,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Paint more picture round PHOTO.
+
+    Percent are of the photo's width (left, right) or height (top, bottom). The photo itself is not changed.
+    The result is PHOTO-extended beside the photo unless -o says otherwise; format and quality stay.
+    """
+    import eraser
+    from eraser import files
+
+    sides = {"left": side(left), "right": side(right), "top": side(top), "bottom": side(bottom)}
+    given = [name for name, value in sides.items() if value not in (0, "0%")]
+    if sum([bool(given), aspect is not None, size is not None]) != 1:
+        raise click.UsageError(
+            "say how far with sides (--left 20% ...), or with --aspect, or with --size: one of the three"
+        )
+    shape: dict[str, Any] = dict(sides) if given else {}
+    if aspect is not None:
+        shape = {"aspect": aspect}
+    if size is not None:
+        shape = {"size": text_to_size(size)}
+
+    start = time.perf_counter()
+    path = output_path(photo, out, "extended", force)
+    picture = files.read(photo)
+
+    def work(watch: Watch) -> tuple[Photo, str]:
+        with eraser.Eraser(engine) as session:
+            return session.outpaint(picture, **shape, seed=seed, on_step=watch), session.info.name
+
+    (result, name), painting = paint(work, quiet=quiet or as_json)
+    finish(
+        result, path, force=force, quiet=quiet, as_json=as_json, start=start,
+        hole_pixels=result.size.area - picture.size.area, engine=name, seed=seed, painting_seconds=round(painting, 3),
+    )  # fmt: skip
+
+
+@commands.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("eraser-demo"), show_default=True, help="Folder to write to."
+)
+@click.option("--engine", default="auto", show_default=True, help="Which engine paints; see 'eraser engines'.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another number, another result.")
+@click.option("-f", "--force", is_flag=True, help="Replace what an earlier demo wrote.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress bar, no message; errors still show.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text, also for errors.")
+def demo(out: Path, engine: str, seed: int, force: bool, quiet: bool, as_json: bool) -> None:
+    """Erase real objects from two photographs that come along.
+
+    Writes before, mask, after and a side-by-side picture for each, and says how long it took.
+    """
+    from eraser import demo as demonstration
+
+    demonstration.prepare(out, force=force)
+    reports = []
+    for scene in demonstration.SCENES:
+        report, _ = paint(
+            lambda watch, scene=scene: demonstration.show(scene, out, engine=engine, seed=seed, on_step=watch),
+            quiet=quiet or as_json,
+        )
+        reports.append(report)
+        if not quiet and not as_json:
+            click.echo(f"{scene.title}: {report['hole_pixels']} pixels painted in {report['seconds']:.2f} s")
+            for path in report["files"]:
+                click.echo(f"  {path}")
+    if as_json:
+        click.echo(json.dumps({"ok": True, "scenes": reports, "version": __version__}))
+
+
+@commands.command(short_help="List the engines and what they need.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+def engines(as_json: bool) -> None:
+    """List the engines, what they need and under which licence they come."""
+    from dataclasses import asdict
+
+    import eraser
+
+    infos = eraser.engines()
+    if as_json:
+        click.echo(json.dumps({"ok": True, "engines": [asdict(info) for info in infos]}))
+        return
+    for info in infos:
+        click.echo(f"{info.name}: {info.summary}")
+        click.echo(f"  licence {info.licence}; runs on {info.needs}; {info.weights or 'nothing to download'}")
+        if info.extra:
+            click.echo(f"  first: pip install 'magic-eraser[{info.extra}]'")
+
+
+@commands.command(short_help="Check what works on this machine.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+def doctor(as_json: bool) -> int:
+    """Check what works on this machine: packages, devices, cache folders, memory, and one small fill.
+
+    Devices are tried, not asked. Exit code 3 when something is in trouble.
+    """
+    from eraser import doctor as examination
+
+    findings = examination.examine()
+    if as_json:
+        click.echo(json.dumps(examination.to_json(findings)))
+    else:
+        click.echo(examination.to_text(findings))
+    return ENGINE_CANNOT if examination.in_trouble(findings) else OK
