@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -179,14 +179,6 @@ def text_to_points(text: str, size: Size) -> list[tuple[float, float]]:
     return points
 
 
-def side(text: str) -> int | str:
-    """What `outpaint` takes for a side: whole pixels, or percent as text."""
-    match = NUMBER.fullmatch(text)
-    if match is None or (not match[2] and "." in match[1]):
-        raise OutOfRange(f"'{text}' is neither whole pixels nor percent", hint="write 200 or 20%")
-    return text.strip() if match[2] else int(match[1])
-
-
 def text_to_size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"\s*(\d+)\s*[xX×]\s*(\d+)\s*", text)
     if match is None:
@@ -194,12 +186,13 @@ def text_to_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def text_to_grow(text: str) -> int | str:
+def text_to_grow(text: str) -> Literal["auto"] | float:
     if text == "auto":
-        return text
-    if not re.fullmatch(r"-?\d+", text):
-        raise OutOfRange(f"grow '{text}' is neither auto nor whole pixels", hint="write --grow auto, 0, or a number")
-    return int(text)
+        return "auto"
+    match = NUMBER.fullmatch(text)
+    if match is None or match[2]:
+        raise OutOfRange(f"'{text}' is neither auto nor pixels", hint="write --grow auto, --grow 0 or --grow 12")
+    return float(match[1])
 
 
 def gather_hole(
@@ -324,6 +317,7 @@ def commands() -> None:
 @click.option(
     "--grow", default="auto", show_default=True, metavar="auto|PIXELS", help="Widen the hole; 0 takes it as it is."
 )
+@click.option("--opaque", is_flag=True, help="Make what is painted opaque; otherwise transparency stays.")
 @shared
 def erase(
     photo: Path,
@@ -333,6 +327,7 @@ def erase(
     colours: Sequence[str],
     tolerance: int,
     grow: str,
+    opaque: bool,
     out: Path | None,
     seed: int,
     engine: str,
@@ -357,7 +352,8 @@ def erase(
 
     def work(watch: Watch) -> tuple[Photo, str]:
         with eraser.Eraser(engine) as session:
-            return session.erase(picture, hole, seed=seed, grow=wanted_grow, on_step=watch), session.info.name
+            result = session.erase(picture, hole, seed=seed, grow=wanted_grow, make_opaque=opaque, on_step=watch)
+            return result, session.info.name
 
     (result, name), painting = paint(work, quiet=quiet or as_json)
     finish(
@@ -378,19 +374,19 @@ def erase(
     """,
 )
 @PHOTO
-@click.option("--left", default="0", metavar="PIXELS|PERCENT", help="How far to extend on the left, as 100 or 20%.")
-@click.option("--right", default="0", metavar="PIXELS|PERCENT", help="How far on the right.")
-@click.option("--top", default="0", metavar="PIXELS|PERCENT", help="How far at the top.")
-@click.option("--bottom", default="0", metavar="PIXELS|PERCENT", help="How far at the bottom.")
+@click.option("--left", metavar="PIXELS|PERCENT", help="How far to extend on the left, as 100 or 20%.")
+@click.option("--right", metavar="PIXELS|PERCENT", help="How far on the right.")
+@click.option("--top", metavar="PIXELS|PERCENT", help="How far at the top.")
+@click.option("--bottom", metavar="PIXELS|PERCENT", help="How far at the bottom.")
 @click.option("--aspect", metavar="W:H", help="Extend to this shape, the photo in the middle.")
 @click.option("--size", metavar="WxH", help="Extend to this size in pixels, the photo in the middle.")
 @shared
 def extend(
     photo: Path,
-    left: str,
-    right: str,
-    top: str,
-    bottom: str,
+    left: str | None,
+    right: str | None,
+    top: str | None,
+    bottom: str | None,
     aspect: str | None,
     size: str | None,
     out: Path | None,
@@ -408,17 +404,14 @@ def extend(
     import eraser
     from eraser import files
 
-    sides = {"left": side(left), "right": side(right), "top": side(top), "bottom": side(bottom)}
-    given = [name for name, value in sides.items() if value not in (0, "0%")]
-    if sum([bool(given), aspect is not None, size is not None]) != 1:
-        raise click.UsageError(
-            "say how far with sides (--left 20% ...), or with --aspect, or with --size: one of the three"
-        )
-    shape: dict[str, Any] = dict(sides) if given else {}
+    sides = {"left": left, "right": right, "top": top, "bottom": bottom}
+    shape: dict[str, Any] = {name: amount for name, amount in sides.items() if amount is not None}
     if aspect is not None:
-        shape = {"aspect": aspect}
+        shape["aspect"] = aspect
     if size is not None:
-        shape = {"size": text_to_size(size)}
+        shape["size"] = text_to_size(size)
+    if not shape:
+        raise click.UsageError("nothing says how far: give --left, --right, --top or --bottom, or --aspect, or --size")
 
     start = time.perf_counter()
     path = output_path(photo, out, "extended", force)
@@ -426,7 +419,8 @@ def extend(
 
     def work(watch: Watch) -> tuple[Photo, str]:
         with eraser.Eraser(engine) as session:
-            return session.outpaint(picture, **shape, seed=seed, on_step=watch), session.info.name
+            result = session.outpaint(picture, **shape, seed=seed, on_step=watch)
+            return result, session.info.name
 
     (result, name), painting = paint(work, quiet=quiet or as_json)
     finish(
