@@ -61,13 +61,15 @@ def in_trouble(findings: Iterable[Finding]) -> bool:
 
 def to_text(findings: Iterable[Finding]) -> str:
     """A report for people, one line per finding."""
+    findings = list(findings)
+    width = max((len(finding.name) for finding in findings), default=0)
     lines: list[str] = []
     group = ""
     for finding in findings:
         if finding.group != group:
             group = finding.group
             lines += ["", group] if lines else [group]
-        lines.append(f"  {MARKS[finding.state]}  {finding.name:<26} {finding.detail}")
+        lines.append(f"  {MARKS[finding.state]}  {finding.name:<{width}}  {finding.detail}")
     return "\n".join(lines)
 
 
@@ -138,6 +140,9 @@ def onnxruntime_devices() -> Iterator[Finding]:
     for name, trouble in answer.get("providers", {}).items():
         if not trouble:
             yield Finding("devices", f"onnxruntime {name}", "ok", "works")
+        elif name == "CUDAExecutionProvider":
+            advice = "pip install 'onnxruntime-gpu[cuda,cudnn]' brings NVIDIA's libraries"
+            yield Finding("devices", f"onnxruntime {name}", "absent", f"{trouble} ({advice})")
         elif name == "CPUExecutionProvider":
             yield Finding("devices", f"onnxruntime {name}", "trouble", trouble)
         else:
