@@ -22,7 +22,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from eraser import __version__
-from eraser.errors import Cancelled, EngineError, EraserError, OutOfRange, OutputError, OutputExists, UnknownEngine
+from eraser.errors import (
+    Cancelled,
+    EmptyHole,
+    EngineError,
+    EraserError,
+    OutOfRange,
+    OutputError,
+    OutputExists,
+    UnknownEngine,
+)
 from eraser.geometry import Box, Size
 
 if TYPE_CHECKING:
@@ -195,6 +204,26 @@ def text_to_grow(text: str) -> Literal["auto"] | float:
     return float(match[1])
 
 
+def painted(photo: Photo, text: str, tolerance: int) -> np.ndarray:
+    """(H, W) bool: where the photo has the colour "#ff00ff" or "magenta", each channel within the tolerance of 255."""
+    from PIL import ImageColor
+
+    from eraser import masks
+    from eraser.pictures import Picture
+
+    try:
+        colour = ImageColor.getrgb(text)[:3]
+    except ValueError:
+        raise OutOfRange(f"'{text}' is no colour", hint="write it like #ff00ff, or a name like magenta") from None
+    hole = masks.from_colour(Picture.open(photo).colour, colour, tolerance)
+    if not hole.any():
+        raise EmptyHole(
+            f"none of the photo's {photo.size.area} pixels has the colour {text} within {tolerance} of 255",
+            hint="paint with a hard brush, or raise --tolerance",
+        )
+    return hole
+
+
 def gather_hole(
     photo: Photo,
     mask: Path | None,
@@ -210,7 +239,7 @@ def gather_hole(
     holes = [masks.to_hole(mask, size)] if mask is not None else []
     holes += [masks.from_box(text_to_box(text, size), size) for text in boxes]
     holes += [masks.from_polygon(text_to_points(text, size), size) for text in polygons]
-    holes += [masks.from_colour(photo.pixels, colour, tolerance) for colour in colours]
+    holes += [painted(photo, colour, tolerance) for colour in colours]
     if not holes:
         raise click.UsageError("nothing says what to erase: give a mask file, --box, --polygon or --colour")
     hole = holes[0]
@@ -312,7 +341,7 @@ def commands() -> None:
     "--colour", "--color", "colours", multiple=True, metavar="#RRGGBB", help="Erase what has this colour. Repeatable."
 )
 @click.option(
-    "--tolerance", type=click.IntRange(0, 255), default=0, show_default=True, help="How far a channel may be off."
+    "--tolerance", type=click.IntRange(0, 255), default=10, show_default=True, help="How far a channel may be off."
 )
 @click.option(
     "--grow", default="auto", show_default=True, metavar="auto|PIXELS", help="Widen the hole; 0 takes it as it is."
@@ -448,10 +477,11 @@ def demo(out: Path, engine: str, seed: int, force: bool, quiet: bool, as_json: b
     demonstration.prepare(out, force=force)
     reports = []
     for scene in demonstration.SCENES:
-        report, _ = paint(
-            lambda watch, scene=scene: demonstration.show(scene, out, engine=engine, seed=seed, on_step=watch),
-            quiet=quiet or as_json,
-        )
+
+        def work(watch: Watch, scene: demonstration.Scene = scene) -> dict[str, Any]:
+            return demonstration.show(scene, out, engine=engine, seed=seed, on_step=watch)
+
+        report, _ = paint(work, quiet=quiet or as_json)
         reports.append(report)
         if not quiet and not as_json:
             click.echo(f"{scene.title}: {report['hole_pixels']} pixels painted in {report['seconds']:.2f} s")

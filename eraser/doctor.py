@@ -309,7 +309,8 @@ def probe_numba() -> dict[str, Any]:
     importlib.import_module("eraser.engines.patch_kernels")  # chooses the folder, which numba reads when it is imported
     import numba
 
-    return {"folder": numba.config.CACHE_DIR, "threads": numba.config.NUMBA_DEFAULT_NUM_THREADS}
+    config: Any = numba.config  # its names are made at run time
+    return {"folder": config.CACHE_DIR, "threads": config.NUMBA_DEFAULT_NUM_THREADS}
 
 
 def probe_fill() -> dict[str, Any]:

@@ -19,7 +19,7 @@ PACKAGE = Path(eraser.__file__).parent
 
 FLOORS = {
     0: ["errors", "geometry", "wire"],
-    1: ["canvas", "compose", "files", "layouts", "masks", "pictures", "sampling", "schedule", "window"],
+    1: ["canvas", "compose", "files", "layouts", "masks", "pictures", "pyramid", "sampling", "schedule", "window"],
     2: ["engines", "weights"],
     3: ["session", ""],  # "" is the package itself
     4: ["__main__", "cli", "demo", "doctor", "serve"],
@@ -77,7 +77,7 @@ def inside(target: str) -> str | None:
 
 
 def floor(module: str) -> int:
-    return FLOOR_OF[module.partition(".")[0]]
+    return FLOOR_OF.get(module.partition(".")[0], 0)  # a test of its own reports those without one
 
 
 def test_every_module_has_a_floor() -> None:
