@@ -138,7 +138,7 @@ class Canvas:
         colour = self.colour[box.slices]
         unknown = self.hole[box.slices].copy()
         if self.alpha is not None:
-            unknown |= self.alpha[box.slices] == 0
+            unknown |= ~(self.alpha[box.slices] > 0)  # NaN too
         if colour.dtype.kind == "f":
             for rows in row_blocks(colour.shape):
                 unknown[rows] |= ~np.isfinite(colour[rows]).all(axis=2)
