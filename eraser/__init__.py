@@ -1,0 +1,101 @@
+"""Erase what disturbs from photographs, and continue them beyond their frame.
+
+    import eraser
+    eraser.erase("beach.jpg", "mask.png").save("beach-empty.jpg")
+
+An image with a hole is a *canvas*, an *engine* fills the hole, and every pixel outside it keeps its exact bits.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from eraser import errors
+from eraser.engines.base import EngineInfo, Progress
+from eraser.engines.registry import engines
+from eraser.errors import Cancelled, EngineError, EraserError, InputError, OutputError
+from eraser.geometry import Box, Size
+from eraser.session import Amount, Eraser, OnStep
+
+__version__ = "0.1.0"
+__all__ = [
+    "Box",
+    "Cancelled",
+    "EngineError",
+    "EngineInfo",
+    "Eraser",
+    "EraserError",
+    "InputError",
+    "OutputError",
+    "Progress",
+    "Size",
+    "engines",
+    "erase",
+    "errors",
+    "outpaint",
+]
+
+
+def erase(
+    image: Any,
+    mask: Any,
+    *,
+    engine: str = "auto",
+    seed: int = 0,
+    grow: Literal["auto"] | float = "auto",
+    prompt: str | None = None,
+    make_opaque: bool = False,
+    on_step: OnStep | None = None,
+) -> Any:
+    """The image without what the mask marks: same kind, mode, dtype and size, other pixels bit for bit the same.
+
+    image   Pillow image, numpy array (H, W[, 1 to 4]), path, or `eraser.files.Photo`; a path comes back as a Photo
+            (`photo.save(path)` writes it with everything the file carried). Never changed.
+    mask    of the image's size, any of the same kinds: white, True or painted alpha is erased, soft edges included;
+            or a `Box`. Areas enclosed by a painted ring are erased too.
+    seed    0 to 2**63 - 1; the same seed, image, mask and version give the same pixels on a machine
+    grow    pixels to widen the mask by, so that the object's soft rim goes as well; "auto" is a few percent of its
+            size, 0 takes the mask as it is
+    prompt  only for engines that take one
+    make_opaque  make alpha opaque where something was painted; otherwise alpha stays
+    on_step called with a Progress at least at every step; return False to cancel
+
+    Raises InputError (and its kinds: SizeMismatch, EmptyHole, NothingKnown, UnsupportedImage, DamagedImage,
+    OutOfRange), EngineError (UnknownEngine ...), Cancelled.
+    """
+    with Eraser(engine) as session:
+        return session.erase(image, mask, seed=seed, grow=grow, prompt=prompt, make_opaque=make_opaque, on_step=on_step)
+
+
+def outpaint(
+    image: Any,
+    *,
+    left: Amount = 0,
+    top: Amount = 0,
+    right: Amount = 0,
+    bottom: Amount = 0,
+    aspect: str | float | None = None,
+    size: tuple[int, int] | None = None,
+    engine: str = "auto",
+    seed: int = 0,
+    prompt: str | None = None,
+    on_step: OnStep | None = None,
+) -> Any:
+    """The image continued beyond its sides; the original pixels stand bit for bit the same inside the result.
+
+    Sides are pixels or percent of that axis ("20%"). Instead of sides, `aspect` ("16:9", 1.5) or `size` (width,
+    height) share what is missing evenly between both sides of an axis. The rest as in `erase`.
+    """
+    with Eraser(engine) as session:
+        return session.outpaint(
+            image,
+            left=left,
+            top=top,
+            right=right,
+            bottom=bottom,
+            aspect=aspect,
+            size=size,
+            seed=seed,
+            prompt=prompt,
+            on_step=on_step,
+        )

@@ -1,0 +1,340 @@
+"""The patch engine's inner loops, compiled by numba. Each has a slow, obvious twin in tests/engines/test_patch_kernels.py.
+
+Images are flat: pixel (y, x) of a level with `width` columns is index y * width + x, and its features are the four bytes
+from 4 * index. A *field* holds, for every target (a patch centre whose patch touches the hole), the index of the source
+patch it looks like; -1 elsewhere. Sources may lie beyond the level's own pixels, in further copies of it laid end to end
+(mirrored ones), so arrays over sources are whole multiples of the level's size.
+
+Nothing here allocates and nothing is parallel by itself: callers run strips of the target list in threads (`nogil`), and
+a strip reads what other strips own only from the sweep before. So the result does not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+if "NUMBA_CACHE_DIR" not in os.environ:
+    # beside the package may be read-only, and numba refuses at import when it finds no writable place
+    import tempfile
+    from pathlib import Path
+
+    from platformdirs import user_cache_path
+
+    for place in (
+        user_cache_path("magic-eraser", appauthor=False) / "numba",
+        Path(tempfile.gettempdir()) / "magic-eraser",
+    ):
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(place, os.W_OK):
+            os.environ["NUMBA_CACHE_DIR"] = str(place)
+            break
+
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+RADIUS = 2  # patches are 5x5: larger ones scored worse and cost more
+SIDE = 2 * RADIUS + 1
+CHANNELS = 4
+ROW = SIDE * CHANNELS
+CELL_SHIFT = 3  # how often sources are used is counted in runs of 8 pixels
+DEPTH_UNIT = 8  # rim distances are kept in eighths of a pixel
+DEPTH_TABLE = 2 * 4 * DEPTH_UNIT  # centre and pixel of one patch differ by less than 4 pixels
+
+
+def _rows_distance(rows):
+    """Compile the squared distance of `rows` rows of two patches as vector instructions, which LLVM does not find itself.
+
+    The function takes (features, first, second, stride): indices of the rows' first bytes, and bytes from row to row.
+    """
+
+    @intrinsic
+    def distance(_context, features, first, second, stride):
+        def generate(context, builder, signature, arguments):
+            data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+            a, b, step = arguments[1:]
+            sums = {}
+            for row in range(rows):
+                # a row's 20 bytes are one full vector of 16 and one of 4
+                for width, offset in ((16, 0), (4, 16)):
+                    bytes_, shorts, words = (ir.VectorType(ir.IntType(bits), width) for bits in (8, 16, 32))
+                    values = []
+                    for index in (a, b):
+                        place = builder.gep(data, [builder.add(index, ir.Constant(index.type, offset))])
+                        value = builder.load(builder.bitcast(place, bytes_.as_pointer()))
+                        value.align = 1
+                        values.append(builder.zext(value, shorts))
+                    difference = builder.sext(builder.sub(*values), words)
+                    square = builder.mul(difference, difference)
+                    sums[width] = builder.add(sums[width], square) if row else square
+                a, b = builder.add(a, step), builder.add(b, step)
+            totals = []
+            for width, vector in sums.items():
+                kind = ir.FunctionType(ir.IntType(32), [vector.type])
+                reduce = builder.module.declare_intrinsic(f"llvm.vector.reduce.add.v{width}i32", (), kind)
+                totals.append(builder.call(reduce, [vector]))
+            return builder.add(*totals)
+
+        return types.int32(features, first, second, stride), generate
+
+    return distance
+
+
+_upper_rows = _rows_distance(2)
+_lower_rows = _rows_distance(SIDE - 2)
+
+
+@njit(inline="always")
+def patch_distance(features, stride, first, second, limit):
+    """Sum of squared differences of two 5x5 patches, or any number above `limit` once it is passed.
+
+    first, second: index of the centres times CHANNELS; stride: CHANNELS * width. All int64.
+    """
+    a = first - RADIUS * stride - RADIUS * CHANNELS
+    b = second - RADIUS * stride - RADIUS * CHANNELS
+    total = _upper_rows(features, a, b, stride)
+    if total > limit:
+        return total
+    return total + _lower_rows(features, a + 2 * stride, b + 2 * stride, stride)
+
+
+@njit(inline="always")
+def next_random(state):
+    """xorshift32 (Marsaglia 2003): repeatable, and its state is one integer per strip."""
+    state ^= (state << np.uint32(13)) & np.uint32(0xFFFFFFFF)
+    state ^= state >> np.uint32(17)
+    state ^= (state << np.uint32(5)) & np.uint32(0xFFFFFFFF)
+    return state
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def search(
+    features, width, targets, low, high, old, new, cost, valid, usage, radius, everywhere, backward, rescore, seed
+):
+    """One PatchMatch sweep (Barnes et al. 2009) over targets[low:high]: propagate, then search at random.
+
+    old, new    the field before and after; every target of the strip is written to `new`
+    cost        int32, distance of each target's patch to its source; recomputed first if `rescore`
+    valid       bool over sources · usage: int32 penalty per run of 8 sources
+    radius      of the first random ring, halved down to 1; 0 for none · everywhere: uniform tries per target
+    """
+    stride = np.int64(width * CHANNELS)
+    sources = valid.size
+    state = np.uint32(seed)
+    step = -1 if backward else 1
+    first, last = targets[low], targets[high - 1]
+    for k in range(low, high):
+        target = targets[high - 1 - (k - low)] if backward else targets[k]
+        place = np.int64(target) * CHANNELS
+        best = old[target]
+        distance = cost[target]
+        if rescore:
+            distance = patch_distance(features, stride, place, np.int64(best) * CHANNELS, np.int32(2147483647))
+        score = distance + usage[best >> CELL_SHIFT]
+        for neighbour in range(2):
+            shift = step if neighbour == 0 else step * width
+            beside = target - shift
+            if beside < 0 or beside >= old.size:
+                continue
+            source = new[beside] if first <= beside <= last else old[beside]
+            if source < 0:
+                continue
+            source += shift
+            if source < 0 or source >= sources or source == best or not valid[source]:
+                continue
+            penalty = usage[source >> CELL_SHIFT]
+            if penalty >= score:
+                continue
+            found = patch_distance(features, stride, place, np.int64(source) * CHANNELS, score - penalty)
+            if found + penalty < score:
+                best, distance, score = source, found, found + penalty
+        reach = radius
+        tries = everywhere
+        while reach >= 1 or tries > 0:
+            state = next_random(state)
+            if reach >= 1:
+                span = np.int64(2 * reach + 1)
+                down = (np.int64(state & np.uint32(0xFFFF)) * span >> 16) - reach
+                across = (np.int64(state >> np.uint32(16)) * span >> 16) - reach
+                source = np.int64(best) + down * width + across
+                reach >>= 1
+            else:
+                source = np.int64(state) * sources >> 32
+                tries -= 1
+            # a step over the left or right edge lands in the next row: still a source, so nothing to prevent
+            if source < 0 or source >= sources or not valid[source]:
+                continue
+            penalty = usage[source >> CELL_SHIFT]
+            if penalty >= score:
+                continue
+            found = patch_distance(features, stride, place, source * CHANNELS, score - penalty)
+            if found + penalty < score:
+                best, distance, score = np.int32(source), found, found + penalty
+        new[target] = best
+        cost[target] = distance
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def vote(image, width, pixels, low, high, field, cost, depth, weights, sharpness, soft_depth, out):
+    """For pixels[low:high], the weighted mean of what the 25 patches over each would put there -> out[low:high].
+
+    image (sources, C) float32 · depth: distance to the rim in DEPTH_UNITs · weights: by (centre depth - pixel depth)
+    sharpness  0, or 1 / (2 sigma²) in units of patch distance: weights fall as exp(-distance * sharpness) as well
+    soft_depth  up to this depth sharpness grows in from 0, so that the rim stays a blend
+    """
+    size = field.size
+    channels = image.shape[1]
+    middle = DEPTH_TABLE // 2
+    for k in range(low, high):
+        pixel = pixels[k]
+        least = np.int32(2147483647)
+        sharp = sharpness
+        if depth[pixel] < soft_depth:
+            sharp *= np.float32(depth[pixel]) / np.float32(soft_depth)
+        if sharpness > 0:
+            for dy in range(-RADIUS, RADIUS + 1):
+                for dx in range(-RADIUS, RADIUS + 1):
+                    centre = pixel + dy * width + dx
+                    if 0 <= centre < size and field[centre] >= 0 and cost[centre] < least:
+                        least = cost[centre]
+        for c in range(channels):
+            out[k, c] = 0
+        total = np.float32(0)
+        for dy in range(-RADIUS, RADIUS + 1):
+            for dx in range(-RADIUS, RADIUS + 1):
+                shift = dy * width + dx
+                centre = pixel + shift
+                if centre < 0 or centre >= size or field[centre] < 0:
+                    continue
+                weight = weights[depth[centre] - depth[pixel] + middle]
+                if sharpness > 0:
+                    weight *= np.exp(np.float32(least - cost[centre]) * sharp)
+                source = field[centre] - shift
+                for c in range(channels):
+                    out[k, c] += weight * image[source, c]
+                total += weight
+        for c in range(channels):
+            out[k, c] /= total
+
+
+@njit(nogil=True, cache=True)
+def upsample_field(coarse, coarse_width, coarse_size, targets, width, size, valid, fallback, out):
+    """Start a finer level's field from the coarser one: same offsets, doubled. `fallback`: one valid source per target."""
+    coarse_height = coarse_size // coarse_width
+    for k in range(targets.size):
+        target = targets[k]
+        y, x = target // width, target % width
+        best = -1
+        # the parent first, then its neighbours: a target at the hole's edge may have no target above it
+        for nearby in range(-1, 9):
+            dy, dx = (0, 0) if nearby < 0 else (nearby // 3 - 1, nearby % 3 - 1)
+            py, px = y // 2 + dy, x // 2 + dx
+            if py < 0 or px < 0 or py >= coarse_height or px >= coarse_width:
+                continue
+            source = coarse[py * coarse_width + px]
+            if source < 0:
+                continue
+            copy, inside = source // coarse_size, source % coarse_size
+            row = 2 * (inside // coarse_width - dy) + y % 2
+            column = 2 * (inside % coarse_width - dx) + x % 2
+            if row < 0 or column < 0 or row >= size // width or column >= width:
+                continue
+            candidate = copy * size + row * width + column
+            if valid[candidate]:
+                best = candidate
+                break
+        out[target] = best if best >= 0 else fallback[k]
+
+
+@njit(nogil=True, cache=True)
+def rim_distance(hole, depth):
+    """Chamfer distance (5, 7) / 5 to the nearest known pixel, in DEPTH_UNITs: (H, W) bool -> int16; 0 outside the hole."""
+    height, width = hole.shape
+    straight, slanted = DEPTH_UNIT, DEPTH_UNIT * 7 // 5
+    far = np.int16(32000)
+    for y in range(height):
+        for x in range(width):
+            near = far if hole[y, x] else np.int16(0)
+            if near:
+                if x > 0:
+                    near = min(near, depth[y, x - 1] + straight)
+                if y > 0:
+                    near = min(near, depth[y - 1, x] + straight)
+                    if x > 0:
+                        near = min(near, depth[y - 1, x - 1] + slanted)
+                    if x + 1 < width:
+                        near = min(near, depth[y - 1, x + 1] + slanted)
+            depth[y, x] = min(near, far)
+    for y in range(height - 1, -1, -1):
+        for x in range(width - 1, -1, -1):
+            near = depth[y, x]
+            if near:
+                if x + 1 < width:
+                    near = min(near, depth[y, x + 1] + straight)
+                if y + 1 < height:
+                    near = min(near, depth[y + 1, x] + straight)
+                    if x > 0:
+                        near = min(near, depth[y + 1, x - 1] + slanted)
+                    if x + 1 < width:
+                        near = min(near, depth[y + 1, x + 1] + slanted)
+                depth[y, x] = min(near, far)
+
+
+@njit(nogil=True, cache=True)
+def paint(features, pixels, values, colours, low, high):
+    """Write values[low:high] (N, C) in [-1, 1], as bytes, into the features of these pixels.
+
+    One grey channel stands for three, so that the texture channel behind the colours weighs the same in all images.
+    """
+    for k in range(low, high):
+        place = np.int64(pixels[k]) * CHANNELS
+        for c in range(CHANNELS):
+            channel = c if colours >= 3 else (0 if c < 3 else 1)
+            level = np.float32(0)
+            if channel < values.shape[1]:
+                level = (values[k, channel] + np.float32(1)) * np.float32(127.5) + np.float32(0.5)
+            features[place + c] = np.uint8(min(max(level, np.float32(0)), np.float32(255)))
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def gradient_energy(grey, hole, low, high, energy, count):
+    """Rows low:high of the sum of absolute differences to the right and lower neighbour, and how many are known.
+
+    grey (H, W) float32 · hole (H, W) bool -> energy, count (H, W) float32. A pair that touches the hole counts for nothing.
+    """
+    height, width = hole.shape
+    for y in range(low, high):
+        for x in range(width):
+            total = np.float32(0)
+            pairs = np.float32(0)
+            if not hole[y, x]:
+                if x + 1 < width and not hole[y, x + 1]:
+                    total += abs(grey[y, x + 1] - grey[y, x])
+                    pairs += 1
+                if y + 1 < height and not hole[y + 1, x]:
+                    total += abs(grey[y + 1, x] - grey[y, x])
+                    pairs += 1
+            energy[y, x] = total
+            count[y, x] = pairs
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def box_ratio(energy, count, reach, low, high, ratio):
+    """Rows low:high of sum(energy) / sum(count) over (2 reach + 1)² pixels; -1 where nothing counts."""
+    height, width = energy.shape
+    for y in range(low, high):
+        top, bottom = max(0, y - reach), min(height, y + reach + 1)
+        for x in range(width):
+            left, right = max(0, x - reach), min(width, x + reach + 1)
+            above = np.float32(0)
+            below = np.float32(0)
+            for v in range(top, bottom):
+                for u in range(left, right):
+                    above += energy[v, u]
+                    below += count[v, u]
+            ratio[y, x] = above / below if below > np.float32(1e-3) else np.float32(-1)

@@ -1,0 +1,260 @@
+"""A loaded engine, used many times: from any kind of image and mask to the same kind of image, filled."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from eraser.canvas import Canvas, extend
+from eraser.compose import compose
+from eraser.engines import registry
+from eraser.engines.base import EngineInfo, Progress
+from eraser.errors import Cancelled, EngineError, OutOfRange
+from eraser.geometry import Box, Size
+from eraser.masks import Grow, prepare
+from eraser.pictures import Picture
+from eraser.window import windows
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
+    from eraser.files import Photo
+
+    Image: TypeAlias = PillowImage | np.ndarray | Photo | str | Path
+    Mask: TypeAlias = PillowImage | np.ndarray | Box | str | Path
+
+Amount = int | str  # pixels, or percent of that side like "20%"
+OnStep = Callable[[Progress], object]
+MOST_SEED = 2**63 - 1
+MOST_SIDE = 65_535  # pixels of a side after extending: what common formats hold
+
+
+class Eraser:
+    """An engine, loaded once. Thread-safe, and a context manager: leaving it forgets the engine.
+
+    engine  a name from `engines()`, or "auto" for the best that is installed
+    Raises UnknownEngine, MissingExtra, MissingWeights.
+    """
+
+    def __init__(self, engine: str = registry.AUTO) -> None:
+        self._engine = registry.load(engine)
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._engine.info
+
+    def __enter__(self) -> Eraser:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def erase(
+        self,
+        image: Image,
+        mask: Mask,
+        *,
+        seed: int = 0,
+        grow: Grow = "auto",
+        prompt: str | None = None,
+        make_opaque: bool = False,
+        on_step: OnStep | None = None,
+    ) -> Any:
+        """The image without what the mask marks; see `eraser.erase`."""
+        return _drive(
+            self.erase_steps(image, mask, seed=seed, grow=grow, prompt=prompt, make_opaque=make_opaque), on_step
+        )
+
+    def outpaint(
+        self,
+        image: Image,
+        *,
+        left: Amount = 0,
+        top: Amount = 0,
+        right: Amount = 0,
+        bottom: Amount = 0,
+        aspect: str | float | None = None,
+        size: tuple[int, int] | None = None,
+        seed: int = 0,
+        prompt: str | None = None,
+        on_step: OnStep | None = None,
+    ) -> Any:
+        """The image continued beyond its sides; see `eraser.outpaint`."""
+        steps = self.outpaint_steps(
+            image, left=left, top=top, right=right, bottom=bottom, aspect=aspect, size=size, seed=seed, prompt=prompt
+        )
+        return _drive(steps, on_step)
+
+    def erase_steps(
+        self,
+        image: Image,
+        mask: Mask,
+        *,
+        seed: int = 0,
+        grow: Grow = "auto",
+        prompt: str | None = None,
+        make_opaque: bool = False,
+    ) -> Generator[Progress, None, Any]:
+        """`erase` as a generator: yields Progress, returns the image. Stop iterating, and nothing has happened."""
+        _check_seed(seed)
+        picture = Picture.open(image)
+        hole = prepare(mask, picture.size, grow)
+        canvas = Canvas(picture.colour, hole, picture.alpha)
+        colour = yield from self._fill(canvas, picture.writable, seed, prompt)
+        return picture.close(colour, hole, make_opaque=make_opaque)
+
+    def outpaint_steps(
+        self,
+        image: Image,
+        *,
+        left: Amount = 0,
+        top: Amount = 0,
+        right: Amount = 0,
+        bottom: Amount = 0,
+        aspect: str | float | None = None,
+        size: tuple[int, int] | None = None,
+        seed: int = 0,
+        prompt: str | None = None,
+    ) -> Generator[Progress, None, Any]:
+        """`outpaint` as a generator: yields Progress, returns the image."""
+        _check_seed(seed)
+        picture = Picture.open(image)
+        sides = margins(picture.size, left=left, top=top, right=right, bottom=bottom, aspect=aspect, size=size)
+        canvas = extend(picture.colour, picture.alpha, **sides)
+        colour = yield from self._fill(canvas, lambda: canvas.colour, seed, prompt)
+        return picture.close(colour, canvas.hole, left=sides["left"], top=sides["top"])
+
+    def _fill(
+        self, canvas: Canvas, writable: Callable[[], np.ndarray], seed: int, prompt: str | None
+    ) -> Generator[Progress, None, np.ndarray]:
+        if prompt is not None and not self.info.takes_prompt:
+            raise EngineError(
+                f'the engine "{self.info.name}" takes no prompt', hint="leave the prompt out, or choose another engine"
+            )
+        parts = windows(canvas.hole)
+        total = sum(part.hole_pixels for part in parts)
+        unpainted = canvas.hole.copy() if len(parts) > 1 else canvas.hole
+        # borrows its arrays, so each part sees what the parts before it painted
+        work = Canvas(writable(), unpainted, canvas.alpha)
+        done = 0
+        for part in parts:
+            view, scale = work.view(part.box)
+            steps = self._engine.fill(view, seed=seed, prompt=prompt)
+            filling = yield from _scaled(steps, done / total, part.hole_pixels / total)
+            target = part.target.relative_to(part.box)
+            compose(work.colour, unpainted, filling[target.slices], part.target, scale=scale, out=work.colour)
+            done += part.hole_pixels
+            if len(parts) > 1:
+                unpainted[part.target.slices] = False
+        return work.colour
+
+
+def margins(
+    of: Size,
+    *,
+    left: Amount = 0,
+    top: Amount = 0,
+    right: Amount = 0,
+    bottom: Amount = 0,
+    aspect: str | float | None = None,
+    size: tuple[int, int] | None = None,
+) -> dict[str, int]:
+    """Pixels to add per side. Sides are pixels or percent ("20%" of that axis); aspect ("16:9", 1.5) and size
+    (width, height) share what is missing evenly between the two sides of an axis, and never cut anything off.
+
+    Raises OutOfRange for negative or unreadable amounts, a size smaller than the image, more than one way at once, and
+    a result of more than 65535 pixels along a side.
+    """
+    asked = {"left": left, "top": top, "right": right, "bottom": bottom}
+    sides = {
+        name: _pixels(name, amount, of.width if name in ("left", "right") else of.height)
+        for name, amount in asked.items()
+    }
+    ways = [name for name, given in [("sides", any(sides.values())), ("aspect", aspect), ("size", size)] if given]
+    if len(ways) > 1:
+        raise OutOfRange(f"{' and '.join(ways)} are given at once", hint="choose one of them")
+    wanted = of
+    if aspect is not None:
+        ratio = _ratio(aspect)
+        wanted = Size(max(of.width, round(of.height * ratio)), max(of.height, round(of.width / ratio)))
+    elif size is not None:
+        wanted = Size(int(size[0]), int(size[1]))
+        if wanted.width < of.width or wanted.height < of.height:
+            raise OutOfRange(
+                f"the size {wanted} is smaller than the image's {of}",
+                hint="extending only adds: ask for at least the image's own size",
+            )
+    if wanted != of:
+        across, down = wanted.width - of.width, wanted.height - of.height
+        sides = {"left": across // 2, "top": down // 2, "right": across - across // 2, "bottom": down - down // 2}
+    result = Size(of.width + sides["left"] + sides["right"], of.height + sides["top"] + sides["bottom"])
+    if max(result.width, result.height) > MOST_SIDE:
+        raise OutOfRange(f"the result would be {result}", hint=f"stay within {MOST_SIDE} pixels a side")
+    return sides
+
+
+def _pixels(name: str, amount: Amount, length: int) -> int:
+    hint = 'give pixels, or percent of that side like "20%"'
+    if isinstance(amount, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%|px)?\s*", amount)
+        if match is None:
+            raise OutOfRange(f'{name} is "{amount}", not an amount', hint=hint)
+        number = float(match[1])
+        if match[2] == "%":
+            if number > 400:
+                raise OutOfRange(f"{name} is {amount}, above 400%", hint="extend in several goes")
+            return round(length * number / 100)
+        amount = int(number)
+    if amount < 0:
+        raise OutOfRange(f"{name} is {amount}, below 0", hint=hint)
+    return int(amount)
+
+
+def _ratio(aspect: str | float) -> float:
+    text = str(aspect).strip()
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*[:/x]\s*(\d+(?:\.\d+)?)|(\d+(?:\.\d+)?)", text)
+    ratio = 0.0
+    if match is not None:
+        ratio = float(match[3]) if match[3] else float(match[1]) / (float(match[2]) or np.inf)
+    if not 0.05 <= ratio <= 20:
+        raise OutOfRange(
+            f'the aspect ratio "{aspect}" is not between 1:20 and 20:1', hint='write it like "16:9" or 1.5'
+        )
+    return ratio
+
+
+def _check_seed(seed: int) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed <= MOST_SEED:
+        raise OutOfRange(f"the seed is {seed!r}", hint=f"give a whole number from 0 to {MOST_SEED}")
+
+
+def _scaled(
+    steps: Generator[Progress, None, np.ndarray], start: float, share: float
+) -> Generator[Progress, None, np.ndarray]:
+    """Pass an engine's progress on as a share of the whole call's; returns what the engine returns."""
+    try:
+        while True:
+            step = next(steps)
+            yield Progress(min(1.0, start + share * step.fraction), step.note, step.preview)
+    except StopIteration as finished:
+        filling: np.ndarray = finished.value
+        return filling
+    finally:
+        steps.close()
+
+
+def _drive(steps: Generator[Progress, None, Any], on_step: OnStep | None) -> Any:
+    """Run to the end; `on_step` returning False cancels."""
+    try:
+        while True:
+            progress = next(steps)
+            if on_step is not None and on_step(progress) is False:
+                raise Cancelled(f"cancelled at {progress.fraction:.0%}", hint="nothing was changed")
+    except StopIteration as finished:
+        return finished.value
+    finally:
+        steps.close()
