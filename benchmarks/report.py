@@ -21,11 +21,11 @@ SCORES = {"psnr": "PSNR", "ssim": "SSIM", "swd": "swd", "hf": "hf", "rim": "rim"
 DIGITS = {"psnr": 2, "ssim": 3, "swd": 2, "hf": 2, "rim": 2}
 NO_PEERS = ("ours", "prototype")
 LEGEND = (
-    "Means over cases of means over seeds, inside the hole. PSNR in dB and SSIM: more is closer to the truth (both "
-    "reward blur). swd: 100 x sliced Wasserstein distance of 7x7 patches at three scales, less is better. hf: amplitude "
-    "of the highest octave over the truth's, 1 is as sharp. rim: step across the hole's edge over the truth's, 1 is no seam. "
-    "Seconds: median over cases, processor seconds beside it. A result that changed a known pixel is refused and not "
-    "scored."
+    "Means over cases of means over seeds, inside the hole. PSNR in dB and SSIM: more is closer to the truth "
+    "(both reward blur). swd: 100 x sliced Wasserstein distance of 7x7 patches at three scales, less is better. "
+    "hf: amplitude of the highest octave over the truth's, 1 is as sharp. rim: step across the hole's edge over "
+    "the truth's, 1 is no seam. Seconds: median over cases, processor seconds beside it. A result that changed a "
+    "known pixel is refused and not scored."
 )
 
 
