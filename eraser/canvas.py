@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -67,13 +68,10 @@ class Scale:
         """Native values (H, W, C) as float32 in [-1, 1]; values that are not finite come out as they are."""
         encoded = np.empty(native.shape, np.float32)
         # float32 holds 16-bit values exactly; wider types are shifted before they are rounded
-        wide = np.float32 if native.dtype.itemsize <= 2 and native.dtype.kind in "bu" else np.float64
+        wide: type[np.floating] = np.float32 if native.dtype.itemsize <= 2 and native.dtype.kind in "bu" else np.float64
         with np.errstate(invalid="ignore", over="ignore"):
             for rows in row_blocks(native.shape):
-                block = native[rows].astype(wide)
-                block -= wide(self.middle)
-                block /= wide(self.half)
-                encoded[rows] = block
+                encoded[rows] = (native[rows].astype(wide) - wide(self.middle)) / wide(self.half)
             return np.clip(encoded, -1, 1, out=encoded)
 
     def decode(self, values: np.ndarray) -> np.ndarray:
@@ -85,9 +83,7 @@ class Scale:
             return native >= 0.5
         if self.dtype.kind in "iu":
             np.rint(native, out=native)
-            bounds = np.iinfo(self.dtype)
-        else:
-            bounds = np.finfo(self.dtype)
+        bounds: Any = np.iinfo(self.dtype) if self.dtype.kind in "iu" else np.finfo(self.dtype)
         return np.clip(native, float(bounds.min), float(bounds.max)).astype(self.dtype)
 
 
@@ -222,7 +218,7 @@ def check_colour(colour: np.ndarray, alpha: np.ndarray | None) -> None:
         )
     if colour.size == 0:
         raise UnsupportedImage(f"the image is {colour.shape[1]}x{colour.shape[0]}, so it has no pixels")
-    if not (colour.dtype == np.bool_ or colour.dtype.kind in "uif" and colour.dtype.itemsize <= 8):
+    if not (colour.dtype == np.bool_ or (colour.dtype.kind in "uif" and colour.dtype.itemsize <= 8)):
         raise UnsupportedImage(f"pixels of type {colour.dtype} cannot be painted", hint="convert to uint8 or float32")
     if alpha is not None and alpha.shape != colour.shape[:2]:
         raise SizeMismatch(f"alpha has shape {alpha.shape}, the image {colour.shape[:2]}")

@@ -387,9 +387,9 @@ def _pillow_to_hole(mask: Any) -> np.ndarray:
         raise DamagedImage(
             f"the {mask.width}x{mask.height} mask cannot be decoded ({error})", hint="its file is incomplete"
         ) from error
-    if mask.mode in ("1", "L", "LA", "RGB", "RGBA", "I", "F") and "transparency" not in mask.info:
-        stored = pictures.pillow_to_array(mask)
-    elif mask.mode.startswith("I;16"):
+    if (
+        mask.mode in ("1", "L", "LA", "RGB", "RGBA", "I", "F") and "transparency" not in mask.info
+    ) or mask.mode.startswith("I;16"):
         stored = pictures.pillow_to_array(mask)
     elif mask.has_transparency_data:
         stored = pictures.pillow_to_array(mask.convert("RGBA"))

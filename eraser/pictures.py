@@ -16,7 +16,6 @@ from eraser.layouts import Layout, merge, opaque_value, split
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
-    from eraser.files import Photo
 
 PILLOW_LAYOUTS = {
     "1": Layout(1),
@@ -188,8 +187,18 @@ def array_to_pillow(pixels: np.ndarray, mode: str) -> PillowImage:
     """The reverse of pillow_to_array: (H, W) or (H, W, bands) in the mode's type and byte order."""
     from PIL import Image
 
-    data = np.packbits(pixels.reshape(pixels.shape[:2]), axis=1) if mode == "1" else np.ascontiguousarray(pixels)
-    return Image.frombytes(mode, (pixels.shape[1], pixels.shape[0]), data.tobytes())
+    height, width = pixels.shape[:2]
+    blocks = list(row_blocks(pixels.shape))
+    image = Image.new(mode, (width, height)) if len(blocks) > 1 else None
+    for rows in blocks:
+        block = pixels[rows]
+        data = np.packbits(block.reshape(block.shape[:2]), axis=1) if mode == "1" else np.ascontiguousarray(block)
+        part = Image.frombytes(mode, (width, block.shape[0]), data.tobytes())
+        if image is None:
+            return part
+        image.paste(part, (0, rows.start))
+    assert image is not None
+    return image
 
 
 def pillow_layout(image: PillowImage) -> Layout:
