@@ -15,6 +15,7 @@ import re
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,7 +29,6 @@ from eraser.errors import (
     EngineError,
     EraserError,
     OutOfRange,
-    OutputError,
     OutputExists,
     UnknownEngine,
 )
@@ -250,13 +250,15 @@ def gather_hole(
 
 def output_path(photo: Path, out: Path | None, ending: str, force: bool) -> Path:
     """Where the result goes; refused before any work is done when it cannot go there."""
-    path = photo.with_name(f"{photo.stem}-{ending}{photo.suffix}") if out is None else out
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder", hint="give a file name with -o")
-    if not path.parent.is_dir():
-        raise OutputError(f"there is no folder {path.parent}", hint="make it first, or choose another place with -o")
-    if path.exists() and not force:
-        raise OutputExists(f"{path} is there already", hint="add --force to replace it, or choose a name with -o")
+    from eraser import files
+
+    # a kind that can only be read becomes PNG, which loses nothing
+    suffix = photo.suffix if photo.suffix.lower() in files.FORMATS else ".png"
+    path = photo.with_name(f"{photo.stem}-{ending}{suffix}") if out is None else out
+    try:
+        files.check_output(path, force=force)
+    except OutputExists as error:
+        raise OutputExists(error.message, hint="add --force to replace it, or choose a name with -o") from error
     return path
 
 
@@ -273,21 +275,41 @@ def shared(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("-f", "--force", is_flag=True, help="Replace the output file if it exists."),
         click.option("--engine", default="auto", show_default=True, help="Which engine paints; see 'eraser engines'."),
         click.option("--seed", type=int, default=0, show_default=True, help="Another number, another result."),
+        click.option(
+            "--quality", type=click.IntRange(1, 100), help="For JPEG, WebP, AVIF; the photo's own if left out."
+        ),
         click.option("-o", "--out", type=click.Path(path_type=Path), help="Result file; its ending names the format."),
     ):
         command = option(command)
     return command
 
 
-def finish(photo: Photo, path: Path, *, force: bool, quiet: bool, as_json: bool, start: float, **facts: Any) -> None:
+def finish(
+    photo: Photo,
+    path: Path,
+    *,
+    quality: int | None,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
+    start: float,
+    **facts: Any,
+) -> None:
     """Write the result and say so."""
-    photo.save(path, force=force)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        photo.save(path, force=force, quality=quality)
+    losses = [str(warning.message) for warning in caught]
     seconds = time.perf_counter() - start
     size = photo.size
     if as_json:
         report = {"ok": True, "output": str(path), "width": size.width, "height": size.height, **facts}
-        click.echo(json.dumps(report | {"seconds": round(seconds, 3), "version": __version__}))
-    elif not quiet:
+        report |= {"seconds": round(seconds, 3), "warnings": losses, "version": __version__}
+        click.echo(json.dumps(report))
+        return
+    for loss in losses:
+        click.echo(f"eraser: note: {loss}", err=True)
+    if not quiet:
         click.echo(f"{path}: {size} pixels, {facts['hole_pixels']} of them painted, {seconds:.1f} s")
 
 
@@ -358,6 +380,7 @@ def erase(
     grow: str,
     opaque: bool,
     out: Path | None,
+    quality: int | None,
     seed: int,
     engine: str,
     force: bool,
@@ -386,7 +409,7 @@ def erase(
 
     (result, name), painting = paint(work, quiet=quiet or as_json)
     finish(
-        result, path, force=force, quiet=quiet, as_json=as_json, start=start,
+        result, path, quality=quality, force=force, quiet=quiet, as_json=as_json, start=start,
         hole_pixels=int(hole.sum()), engine=name, seed=seed, painting_seconds=round(painting, 3),
     )  # fmt: skip
 
@@ -419,6 +442,7 @@ def extend(
     aspect: str | None,
     size: str | None,
     out: Path | None,
+    quality: int | None,
     seed: int,
     engine: str,
     force: bool,
@@ -453,7 +477,7 @@ def extend(
 
     (result, name), painting = paint(work, quiet=quiet or as_json)
     finish(
-        result, path, force=force, quiet=quiet, as_json=as_json, start=start,
+        result, path, quality=quality, force=force, quiet=quiet, as_json=as_json, start=start,
         hole_pixels=result.size.area - picture.size.area, engine=name, seed=seed, painting_seconds=round(painting, 3),
     )  # fmt: skip
 
@@ -505,7 +529,8 @@ def engines(as_json: bool) -> None:
         return
     for info in infos:
         click.echo(f"{info.name}: {info.summary}")
-        click.echo(f"  licence {info.licence}; runs on {info.needs}; {info.weights or 'nothing to download'}")
+        weights = f"; {info.weights}" if info.weights else ""
+        click.echo(f"  licence {info.licence}; runs on {info.needs}{weights}")
         if info.extra:
             click.echo(f"  first: pip install 'magic-eraser[{info.extra}]'")
 

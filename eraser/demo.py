@@ -34,8 +34,8 @@ class Scene:
 
 
 SCENES = (
-    Scene("astronaut", "The shuttle model behind the astronaut", "astronaut.webp", "astronaut-mask.png"),
     Scene("rocket", "The lightning tower beside the rocket", "rocket.jpg", "rocket-mask.png"),
+    Scene("astronaut", "The shuttle model behind the astronaut", "astronaut.webp", "astronaut-mask.png"),
 )
 
 

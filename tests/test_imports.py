@@ -19,7 +19,20 @@ PACKAGE = Path(eraser.__file__).parent
 
 FLOORS = {
     0: ["errors", "geometry", "wire"],
-    1: ["canvas", "compose", "files", "layouts", "masks", "pictures", "pyramid", "sampling", "schedule", "window"],
+    1: [
+        "canvas",
+        "compose",
+        "exif",
+        "files",
+        "layouts",
+        "masks",
+        "metadata",
+        "pictures",
+        "pyramid",
+        "sampling",
+        "schedule",
+        "window",
+    ],
     2: ["engines", "weights"],
     3: ["session", ""],  # "" is the package itself
     4: ["__main__", "cli", "demo", "doctor", "serve"],

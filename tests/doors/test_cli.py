@@ -47,6 +47,7 @@ def folder(tmp_path: Path) -> Path:
     painted = pixels.copy()
     painted[5:9, 6:12] = (255, 0, 255)
     Image.fromarray(painted).save(tmp_path / "painted.png")
+    (tmp_path / "folder.png").mkdir()
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "cut.png").write_bytes((tmp_path / "photo.png").read_bytes()[:500])
     return tmp_path
@@ -126,12 +127,29 @@ def test_an_existing_file_stays_unless_forced(command: Callable[..., Any], folde
 
 
 def test_jpeg_stays_jpeg_with_its_profile(command: Callable[..., Any], folder: Path) -> None:
-    profile = b"not a real profile, kept as it is"
+    profile = bytes(16) + b"RGB " + bytes(20)
     Image.fromarray(pixels(folder / "photo.png")).save(folder / "photo.jpg", quality=91, icc_profile=profile)
     assert command("erase photo.jpg mask.png").added == ["photo-erased.jpg"]
     with Image.open(folder / "photo-erased.jpg") as after:
         assert (after.format, after.size) == ("JPEG", (WIDTH, HEIGHT))
         assert after.info["icc_profile"] == profile
+
+
+def test_what_a_format_cannot_hold_is_said_and_written_anyway(command: Callable[..., Any], folder: Path) -> None:
+    deep = np.random.default_rng(0).integers(0, 65535, (HEIGHT, WIDTH), np.uint16)
+    Image.fromarray(deep).save(folder / "deep.png")
+    assert command("erase deep.png mask.png --grow 0").err == ""
+    assert pixels(folder / "deep-erased.png").dtype == np.uint16
+    done = command("erase deep.png mask.png -o shallow.jpg")
+    assert (done.code, done.added) == (0, ["shallow.jpg"])
+    assert done.err.startswith("eraser: note: JPEG holds 8 bits")
+    assert len(json.loads(command("erase deep.png mask.png -o again.jpg --json").out)["warnings"]) == 1
+
+
+def test_quality_can_be_chosen(command: Callable[..., Any], folder: Path) -> None:
+    for quality in (20, 95):
+        command(f"erase photo.png mask.png -o q{quality}.jpg --quality {quality}")
+    assert (folder / "q20.jpg").stat().st_size < (folder / "q95.jpg").stat().st_size / 2
 
 
 # -- extend ------------------------------------------------------------------------------------------------------------
@@ -189,7 +207,8 @@ REFUSED = [
     ("erase photo.png mask.png --seed -1", "-1"),
     ("erase photo.png mask.png --engine nosuch", "nosuch"),
     ("erase photo.png mask.png -o nowhere/out.png", "nowhere"),
-    ("erase photo.png mask.png -o .", "folder"),
+    ("erase photo.png mask.png -o .", "ending"),
+    ("erase photo.png mask.png -o folder.png", "folder"),
     ("erase photo.png mask.png -o photo.png", "--force"),
     ("erase photo.png mask.png -o out.nosuch", "nosuch"),
     ("extend photo.png", "--aspect"),
