@@ -124,6 +124,7 @@ def check_output(path: str | Path, *, force: bool = False) -> None:
     """Raises OutputExists or OutputError where `write` to this path would, as far as can be told before there is a
     picture: call it before long work."""
     path = Path(path)
+    _check_folder(path)
     _format_of(path, "")
     _check_place(path, force)
 
@@ -137,6 +138,7 @@ def write(photo: Photo, path: str | Path, *, force: bool = False, quality: int |
     Raises OutputExists unless `force`, OutputError.
     """
     path = Path(path)
+    _check_folder(path)
     kind = _format_of(path, photo.format)
     if quality is not None and not 1 <= quality <= 100:
         raise OutputError(f"the quality is {quality}", hint="give 1 to 100")
@@ -194,6 +196,13 @@ def _read_tiff(file: BinaryIO, path: Path, most_megapixels: float) -> Photo:
     if photometric in (8, 9, 10):
         raise UnsupportedImage(f"{path} holds L*a*b* colours", hint="convert it to RGB first")
     _check(facts, path, most_megapixels)
+    sample = {1: "unsigned", 2: "signed", 3: "float"}.get(page.number(339) or 1, "complex")
+    if (sample, facts.bits) not in {("unsigned", 1), ("unsigned", 2), ("unsigned", 4), ("unsigned", 8), ("unsigned", 16),
+                                    ("float", 32)}:  # fmt: skip
+        raise UnsupportedImage(
+            f"{path} has {facts.bits}-bit {sample} pixels",
+            hint="convert it to 8 or 16 bits unsigned, or to 32-bit float",
+        )
     compression = page.number(259) or 1
     tags = {tag: value for tag, value in page.tags.items() if tag not in exif_blocks.STRUCTURAL}
     if exif_blocks.PHOTOSHOP in tags:
@@ -589,14 +598,13 @@ def _ready_metadata(photo: Photo) -> Metadata:
 
 def _write_jpeg(photo: Photo, part: Path, same: bool, quality: int | None, kind: str) -> None:
     have = _ready_metadata(photo)
-    options: dict[str, Any] = {"quality": 95 if quality is None else quality, "subsampling": 0, "optimize": True}
+    options: dict[str, Any] = {"quality": 95 if quality is None else quality, "subsampling": 0}
     tables = photo.settings.get("qtables") if same else None
     if tables and quality is None:
         options = {"qtables": tables}
         # Pillow numbers the subsamplings it can write, and others -1
         options["subsampling"] = max(photo.settings.get("subsampling", 0), 0)
         options["progressive"] = photo.settings.get("progressive", False)
-        options["optimize"] = True
     if have.dpi and max(have.dpi) < 65535:
         options["dpi"] = (round(have.dpi[0]), round(have.dpi[1]))
     if have.comments:
@@ -612,7 +620,15 @@ def _write_jpeg(photo: Photo, part: Path, same: bool, quality: int | None, kind:
             options[name] = content
     if have.icc:
         options["icc_profile"] = have.icc
-    _pillow_image(photo).save(part, "JPEG", extra=carrying.jpeg_segments(have, same_kind=same), **options)
+    options["extra"] = carrying.jpeg_segments(have, same_kind=same)
+    image = _pillow_image(photo)
+    try:
+        image.save(part, "JPEG", **options)
+    except OSError as error:
+        if error.errno is not None or not options.get("progressive"):
+            raise
+        # Pillow's buffer for progressive files is too small for noise at the highest quality
+        image.save(part, "JPEG", **options | {"progressive": False})
 
 
 def _write_png(photo: Photo, part: Path, same: bool, quality: int | None, kind: str) -> None:
@@ -712,9 +728,12 @@ def _format_of(path: Path, otherwise: str) -> str:
     return kind
 
 
-def _check_place(path: Path, force: bool) -> None:
+def _check_folder(path: Path) -> None:
     if path.is_dir():
         raise OutputError(f"{path} is a folder", hint="give the name of a file in it")
+
+
+def _check_place(path: Path, force: bool) -> None:
     if path.exists() or path.is_symlink():
         if not force:
             raise OutputExists(f"{path} exists", hint="choose another name, or allow overwriting (force)")
