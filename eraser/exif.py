@@ -7,7 +7,7 @@ notes, which point into it by position, stay whole. TIFF 6.0 section 2, EXIF 2.3
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
@@ -160,15 +160,26 @@ def add_tags(file: BinaryIO, directory: Directory) -> None:
 
     A new directory is written at the end; pixels stay where they are.
     """
+    _rewrite_directory(file, directory, lambda tag: tag not in directory.tags)
+
+
+def keep_structure(file: BinaryIO) -> None:
+    """Leave the first page of a TIFF only the tags that say how its pixels are stored, and no page after it."""
+    _rewrite_directory(file, Directory(), STRUCTURAL.__contains__, last=True)
+
+
+def _rewrite_directory(
+    file: BinaryIO, directory: Directory, keeps: Callable[[int], bool], *, last: bool = False
+) -> None:
     kind, at = _read_header(file)
     file.seek(at)
     count = struct.unpack(kind.count, _exactly(file, struct.calcsize(kind.count)))[0]
     entries = [_exactly(file, kind.entry) for _ in range(count)]
     following = struct.unpack(kind.offset, _exactly(file, struct.calcsize(kind.offset)))[0]
-    own = [entry for entry in entries if struct.unpack(kind.order + "H", entry[:2])[0] not in directory.tags]
+    own = [entry for entry in entries if keeps(struct.unpack(kind.order + "H", entry[:2])[0])]
     end = file.seek(0, 2)
     start = end + end % 2
-    written = _write_directory(directory, start, kind, own, following)
+    written = _write_directory(directory, start, kind, own, 0 if last else following)
     file.write(b"\0" * (start - end) + written)
     file.seek(8 if kind.is_big else 4)
     file.write(struct.pack(kind.offset, start))

@@ -7,10 +7,13 @@ the first file is touched.
 from __future__ import annotations
 
 import contextlib
+import importlib
+import io
 import logging
 import os
 import secrets
 import struct
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -38,8 +41,15 @@ FORMATS = {
     ".webp": "WEBP", ".gif": "GIF", ".bmp": "BMP", ".ppm": "PPM", ".pgm": "PPM", ".pbm": "PPM", ".pnm": "PPM",
     ".tga": "TGA", ".jp2": "JPEG2000", ".avif": "AVIF",
 }  # fmt: skip
+_PLUGINS = {
+    "PNG": "PngImagePlugin", "TIFF": "TiffImagePlugin", "WEBP": "WebPImagePlugin", "GIF": "GifImagePlugin",
+    "BMP": "BmpImagePlugin", "PPM": "PpmImagePlugin", "AVIF": "AvifImagePlugin", "JPEG2000": "Jpeg2KImagePlugin",
+    "TGA": "TgaImagePlugin",
+}  # fmt: skip
+_QUIET = threading.Lock()
+_LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383, "GIF": 65535, "TGA": 65535}
 _RAW_SUFFIXES = frozenset({".dng", ".nef", ".nrw", ".cr2", ".arw", ".pef", ".orf", ".rw2", ".srw", ".3fr", ".iiq"})
-_DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError)
+_DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error)
 _VIPS_TYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32, "double": np.float64}
 _TIFF_PILLOW_COMPRESSION = {1: "raw", 2: "tiff_ccitt", 3: "group3", 4: "group4", 5: "tiff_lzw", 32773: "packbits"}
 _TIFF_VIPS_COMPRESSION = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 32773: "packbits", 50000: "zstd"}
@@ -197,8 +207,7 @@ def _read_tiff(file: BinaryIO, path: Path, most_megapixels: float) -> Photo:
         raise UnsupportedImage(f"{path} holds L*a*b* colours", hint="convert it to RGB first")
     _check(facts, path, most_megapixels)
     sample = {1: "unsigned", 2: "signed", 3: "float"}.get(page.number(339) or 1, "complex")
-    if (sample, facts.bits) not in {("unsigned", 1), ("unsigned", 2), ("unsigned", 4), ("unsigned", 8), ("unsigned", 16),
-                                    ("float", 32)}:  # fmt: skip
+    if facts.bits not in ({"unsigned": (1, 2, 4, 8, 16), "float": (32,)}.get(sample, ())):
         raise UnsupportedImage(
             f"{path} has {facts.bits}-bit {sample} pixels",
             hint="convert it to 8 or 16 bits unsigned, or to 32-bit float",
@@ -219,7 +228,13 @@ def _read_tiff(file: BinaryIO, path: Path, most_megapixels: float) -> Photo:
     )
     settings = {"compression": compression, "predictor": page.number(317) or 1, "tile": 322 in page.tags}
     if photometric == 3 or facts.bits == 1:
-        pixels, layout = _decode_with_pillow(_open_with_pillow(file, path), path)  # Pillow turns TIFFs by itself
+        plain = io.BytesIO(file.read())
+        try:
+            # over tags it does not know, Pillow's libtiff complains on the terminal
+            exif_blocks.keep_structure(plain)
+        except (ValueError, struct.error) as error:
+            raise DamagedImage(f"{path} is a damaged TIFF ({error})", hint="get a whole copy of the file") from error
+        pixels, layout = _decode_with_pillow(_open_with_pillow(plain, path), path)  # Pillow turns TIFFs by itself
     else:
         pixels = _decode_with_vips(path, "tiffload_source")
         bands = 1 if pixels.ndim == 2 else pixels.shape[2]
@@ -369,8 +384,9 @@ def _tiff_facts(pages: list[Directory]) -> Facts:
 def _pillow_facts(image: ImageFile) -> Facts:
     kind = image.format or ""
     try:
-        turn = image.getexif().get(exif_blocks.ORIENTATION, 1)
-        frames = getattr(image, "n_frames", 1)
+        with _quiet():
+            turn = image.getexif().get(exif_blocks.ORIENTATION, 1)
+            frames = getattr(image, "n_frames", 1)
     except _DECODE_ERRORS:
         turn, frames = 1, 1
     turn = turn if isinstance(turn, int) and 1 <= turn <= 8 else 1
@@ -388,18 +404,18 @@ def _open_with_pillow(file: BinaryIO, path: Path) -> ImageFile:
         if head.startswith(b"\xff\xd8"):
             file.seek(0)
             # not the factory: that makes several frames of a photo with previews
-            return JpegImagePlugin.JpegImageFile(file, str(path))
-        Image.preinit()
-        for attempt in (0, 1):
-            for _, (factory, accept) in list(Image.OPEN.items()):
-                accepted = accept(head) if accept else False
-                if not accepted or isinstance(accepted, str):
-                    continue
-                file.seek(0)
-                with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
-                    return factory(file, str(path))
-            if attempt == 0:
-                Image.init()
+            with _quiet():
+                return JpegImagePlugin.JpegImageFile(file, str(path))
+        for kind, module in _PLUGINS.items():
+            if kind == "TGA" and path.suffix.lower() != ".tga":
+                continue  # it has no signature
+            importlib.import_module(f"PIL.{module}")
+            factory, accept = Image.OPEN.get(kind, (None, None))
+            if factory is None or (accept and accept(head) is not True):
+                continue
+            file.seek(0)
+            with _quiet(), contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
+                return factory(file, str(path))
     except _DECODE_ERRORS as error:
         raise DamagedImage(f"{path} is damaged ({error})", hint="get a whole copy of the file") from error
     if head[4:8] == b"ftyp":
@@ -412,10 +428,20 @@ def _open_with_pillow(file: BinaryIO, path: Path) -> ImageFile:
 
 def _decode_with_pillow(image: ImageFile, path: Path) -> tuple[np.ndarray, Layout]:
     try:
-        image.load()
+        with _quiet() if image.format == "TIFF" else contextlib.nullcontext():
+            image.load()
     except _DECODE_ERRORS as error:
         raise DamagedImage(f"{path} is damaged or cut off ({error})", hint="get a whole copy of the file") from error
     return pillow_to_array(image), pillow_layout(image)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Pillow's warnings about damaged tags: such a file is refused, or its tags do not matter here."""
+    # filters belong to the whole process, so two threads must not take turns in restoring them
+    with _QUIET, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _decode_with_vips(path: Path, loader: str) -> np.ndarray:
@@ -496,6 +522,11 @@ def _tiff_dpi(page: Directory) -> tuple[float, float] | None:
 def _fit(photo: Photo, kind: str) -> Photo:
     """The photo as that format can hold it, with a LossWarning or OutputError where it cannot."""
     pixels, layout = photo.pixels, photo.layout
+    most = _LONGEST_SIDE.get(kind, 1 << 30)
+    if max(photo.size.width, photo.size.height) > most:
+        raise OutputError(
+            f"{kind} holds up to {most} pixels a side, and the photo is {photo.size}", hint="write PNG or TIFF"
+        )
     holds_palette = kind in ("GIF", "PNG") or (kind in ("TIFF", "BMP") and _is_opaque_palette(layout))
     if (layout.palette is not None and not holds_palette) or (
         layout.key is not None and (kind != "PNG" or pixels.dtype != np.uint8)
@@ -538,7 +569,8 @@ def _shallower(pixels: np.ndarray, deepest: str, kind: str) -> np.ndarray:
     reduced = np.empty(pixels.shape, wanted)
     clipped = 0
     for rows in row_blocks(pixels.shape):
-        values = pixels[rows] * np.float64(scale)
+        with np.errstate(invalid="ignore", over="ignore"):
+            values = pixels[rows] * np.float64(scale)
         clipped += int(np.count_nonzero(~((values >= 0) & (values <= top))))
         reduced[rows] = np.rint(np.clip(np.nan_to_num(values, nan=0.0, posinf=top, neginf=0.0), 0, top))
     beyond = f", and {clipped} of {pixels.size} values beyond 0...1 are clipped" if clipped else ""

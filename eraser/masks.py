@@ -23,6 +23,8 @@ LOSSY_FLOOR = 1 / 4  # lossy files: compression rings around white strokes, at p
 LOSSY_FORMATS = frozenset({"JPEG", "MPO", "WEBP", "AVIF", "HEIF", "JPEG2000"})
 GROW_SHARE, GROW_LEAST, GROW_MOST = 0.03, 2, 64  # "auto": share of the square root of a region's area, pixels
 
+_MOST_LOOPS = 50_000  # runs painted one by one
+
 Grow = Literal["auto"] | float
 
 
@@ -331,7 +333,7 @@ def _grow(hole: np.ndarray, amount: Grow) -> None:
 
 
 def _paint(hole: np.ndarray, row: np.ndarray, start: np.ndarray, stop: np.ndarray) -> None:
-    if len(row) < 50_000:
+    if len(row) < _MOST_LOOPS:
         for y, left, right in zip(row.tolist(), start.tolist(), stop.tolist(), strict=True):
             hole[y, left:right] = True
         return
