@@ -13,6 +13,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -103,7 +104,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def choose(chosen: argparse.Namespace) -> Iterator[suites.Recipe]:
-    wanted = tuple(name for name in chosen.only.split(",") if name)
+    # a number must not end within a longer one: hole-1000 is not the beginning of hole-10000
+    wanted = "|".join(f"{re.escape(name)}(?![0-9])" for name in chosen.only.split(",") if name)
     for suite in chosen.suite.split(","):
         if suite in ("restore", "removal"):
             if chosen.cases is None:
@@ -114,7 +116,7 @@ def choose(chosen: argparse.Namespace) -> Iterator[suites.Recipe]:
         else:
             raise ValueError(f"unknown suite {suite}; there are {', '.join(SUITES)}")
         for recipe in recipes:
-            if not wanted or recipe.name.startswith(wanted):
+            if re.match(wanted, recipe.name):
                 yield recipe
 
 

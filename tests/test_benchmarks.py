@@ -351,6 +351,15 @@ def test_a_run_writes_rows_and_pictures_goes_on_where_it_stopped_and_becomes_a_r
     assert (tmp_path / "report/sheets/synthetic/tiny.png").is_file()
 
 
+def test_only_takes_names_and_beginnings_but_not_parts_of_numbers(tmp_path):
+    def chosen(*words: str) -> list[str]:
+        return [recipe.name for recipe in run.choose(run.parse([*words, "--out", str(tmp_path)]))]
+
+    assert chosen("--suite", "sweep", "--only", "hole-1000,size-640") == ["size-640x480", "hole-1000"]
+    assert chosen("--only", "cl") == ["clouds", "cloth"]
+    assert len(chosen("--suite", "speed,synthetic")) >= 14 + 12
+
+
 def test_unknown_names_end_with_one_line_and_code_2(tmp_path, capsys):
     assert run.main(["--methods", "magic", "--out", str(tmp_path)]) == 2
     assert run.main(["--suite", "magic", "--out", str(tmp_path)]) == 2
