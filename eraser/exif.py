@@ -14,6 +14,7 @@ from typing import BinaryIO
 from eraser.geometry import Size
 
 ORIENTATION, EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x0112, 0x8769, 0x8825, 0xA005
+PHOTOMETRIC, COLOUR_MAP = 262, 320
 XMP, IPTC, PHOTOSHOP, ICC = 700, 33723, 34377, 34675
 _POINTERS = (EXIF_IFD, GPS_IFD, INTEROP_IFD)
 _WIDTH_TAGS, _HEIGHT_TAGS = (0x0100, 0xA002), (0x0101, 0xA003)
@@ -163,9 +164,10 @@ def add_tags(file: BinaryIO, directory: Directory) -> None:
     _rewrite_directory(file, directory, lambda tag: tag not in directory.tags)
 
 
-def keep_structure(file: BinaryIO) -> None:
-    """Leave the first page of a TIFF only the tags that say how its pixels are stored, and no page after it."""
-    _rewrite_directory(file, Directory(), STRUCTURAL.__contains__, last=True)
+def palette_to_grey(file: BinaryIO) -> None:
+    """Make the first page of a palette TIFF one of grey levels: its indices. All but its structure is left out."""
+    kept = STRUCTURAL - {PHOTOMETRIC, COLOUR_MAP}
+    _rewrite_directory(file, Directory({PHOTOMETRIC: Tag(3, 1, b"\1\0")}), kept.__contains__, last=True)
 
 
 def _rewrite_directory(

@@ -42,7 +42,7 @@ FORMATS = {
     ".tga": "TGA", ".jp2": "JPEG2000", ".avif": "AVIF",
 }  # fmt: skip
 _PLUGINS = {
-    "PNG": "PngImagePlugin", "TIFF": "TiffImagePlugin", "WEBP": "WebPImagePlugin", "GIF": "GifImagePlugin",
+    "PNG": "PngImagePlugin", "WEBP": "WebPImagePlugin", "GIF": "GifImagePlugin",
     "BMP": "BmpImagePlugin", "PPM": "PpmImagePlugin", "AVIF": "AvifImagePlugin", "JPEG2000": "Jpeg2KImagePlugin",
     "TGA": "TgaImagePlugin",
 }  # fmt: skip
@@ -51,8 +51,10 @@ _LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383, "GIF": 65535, "TGA": 65535}
 _RAW_SUFFIXES = frozenset({".dng", ".nef", ".nrw", ".cr2", ".arw", ".pef", ".orf", ".rw2", ".srw", ".3fr", ".iiq"})
 _DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error)
 _VIPS_TYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32, "double": np.float64}
-_TIFF_PILLOW_COMPRESSION = {1: "raw", 2: "tiff_ccitt", 3: "group3", 4: "group4", 5: "tiff_lzw", 32773: "packbits"}
-_TIFF_VIPS_COMPRESSION = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 32773: "packbits", 50000: "zstd"}
+_TIFF_COMPRESSION = {
+    1: "none", 2: "ccittfax4", 3: "ccittfax4", 4: "ccittfax4", 5: "lzw", 8: "deflate", 32946: "deflate",
+    32773: "packbits", 50000: "zstd",
+}  # fmt: skip
 
 
 class LossWarning(UserWarning):
@@ -227,14 +229,16 @@ def _read_tiff(file: BinaryIO, path: Path, most_megapixels: float) -> Photo:
         tags=Directory(tags),
     )
     settings = {"compression": compression, "predictor": page.number(317) or 1, "tile": 322 in page.tags}
-    if photometric == 3 or facts.bits == 1:
+    if photometric == 3:
+        layout = Layout(1, palette=_tiff_palette(page, path))
         plain = io.BytesIO(file.read())
         try:
-            # over tags it does not know, Pillow's libtiff complains on the terminal
-            exif_blocks.keep_structure(plain)
+            exif_blocks.palette_to_grey(plain)  # libvips would turn indices into colours
         except (ValueError, struct.error) as error:
             raise DamagedImage(f"{path} is a damaged TIFF ({error})", hint="get a whole copy of the file") from error
-        pixels, layout = _decode_with_pillow(_open_with_pillow(plain, path), path)  # Pillow turns TIFFs by itself
+        pixels = _decode_with_vips(path, "tiffload_source", plain.getvalue())
+        if facts.bits < 8:
+            pixels = pixels // np.uint8(255 // (2**facts.bits - 1))  # libvips spreads grey levels over 8 bits
     else:
         pixels = _decode_with_vips(path, "tiffload_source")
         bands = 1 if pixels.ndim == 2 else pixels.shape[2]
@@ -242,7 +246,9 @@ def _read_tiff(file: BinaryIO, path: Path, most_megapixels: float) -> Photo:
         if bands not in (colours, colours + 1):
             raise UnsupportedImage(f"{path} has {bands} channels", hint="keep grey, RGB or CMYK and one alpha channel")
         layout = Layout(colours, has_alpha=bands == colours + 1)
-        pixels = _turned(pixels, facts.orientation)
+        if facts.bits == 1 and bands == 1:
+            pixels = pixels > 0
+    pixels = _turned(pixels, facts.orientation)
     return Photo(pixels, layout, "TIFF", compression not in (6, 7, 50001), metadata, settings)
 
 
@@ -416,6 +422,10 @@ def _open_with_pillow(file: BinaryIO, path: Path) -> ImageFile:
             file.seek(0)
             with _quiet(), contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
                 return factory(file, str(path))
+    except Image.DecompressionBombError as error:
+        raise UnsupportedImage(
+            f"{path} is too large for its decoder ({error})", hint="write it as TIFF or PNG"
+        ) from error
     except _DECODE_ERRORS as error:
         raise DamagedImage(f"{path} is damaged ({error})", hint="get a whole copy of the file") from error
     if head[4:8] == b"ftyp":
@@ -428,8 +438,7 @@ def _open_with_pillow(file: BinaryIO, path: Path) -> ImageFile:
 
 def _decode_with_pillow(image: ImageFile, path: Path) -> tuple[np.ndarray, Layout]:
     try:
-        with _quiet() if image.format == "TIFF" else contextlib.nullcontext():
-            image.load()
+        image.load()
     except _DECODE_ERRORS as error:
         raise DamagedImage(f"{path} is damaged or cut off ({error})", hint="get a whole copy of the file") from error
     return pillow_to_array(image), pillow_layout(image)
@@ -444,12 +453,24 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _decode_with_vips(path: Path, loader: str) -> np.ndarray:
-    """(H, W) or (H, W, bands) in the file's own type."""
+def _tiff_palette(page: Directory, path: Path) -> np.ndarray:
+    entries = np.frombuffer(_data(page, exif_blocks.COLOUR_MAP), "<u2")
+    if entries.size == 0 or entries.size % 3 or entries.size > 3 * 256:
+        raise DamagedImage(f"{path} is a TIFF whose palette has {entries.size} values", hint="get a whole copy of it")
+    palette = np.full((entries.size // 3, 4), 255, np.uint8)
+    palette[:, :3] = entries.reshape(3, -1).T >> 8
+    return palette
+
+
+def _decode_with_vips(path: Path, loader: str, content: bytes | None = None) -> np.ndarray:
+    """(H, W) or (H, W, bands) in the file's own type; content in place of what the path holds."""
     pyvips = _vips()
     try:
+        source = pyvips.Source
         image = getattr(pyvips.Image, loader)(
-            pyvips.Source.new_from_file(str(path)), access="sequential", fail_on="error"
+            source.new_from_file(str(path)) if content is None else source.new_from_memory(content),
+            access="sequential",
+            fail_on="error",
         )
         kind = _VIPS_TYPES.get(image.format)
         if kind is None:
@@ -603,6 +624,8 @@ def _vips_image(photo: Photo) -> Any:
     pixels = np.ascontiguousarray(photo.pixels)
     if pixels.dtype == np.float16:
         pixels = pixels.astype(np.float32)
+    elif pixels.dtype == np.bool_:
+        pixels = pixels.astype(np.uint8) * np.uint8(255)
     if not pixels.dtype.isnative:
         pixels = pixels.astype(pixels.dtype.newbyteorder("="))
     names = {np.dtype(kind): name for name, kind in _VIPS_TYPES.items()}
@@ -678,26 +701,25 @@ def _write_png(photo: Photo, part: Path, same: bool, quality: int | None, kind: 
 
 def _write_tiff(photo: Photo, part: Path, same: bool, quality: int | None, kind: str) -> None:
     compression = photo.settings.get("compression", 8) if same else 8
-    if photo.layout.palette is not None or photo.pixels.dtype == np.bool_:
-        name = _TIFF_PILLOW_COMPRESSION.get(compression, "tiff_adobe_deflate")
-        if photo.layout.palette is not None and compression in (2, 3, 4):
-            name = "tiff_adobe_deflate"
-        _pillow_image(photo).save(part, "TIFF", compression=name)
-    else:
-        predictor = "none" if same and photo.settings.get("predictor") == 1 else "horizontal"
-        if photo.pixels.dtype.kind == "f" and predictor != "none":
-            predictor = "float"
-        _vips_image(photo).tiffsave(
-            str(part),
-            compression=_TIFF_VIPS_COMPRESSION.get(compression, "deflate"),
-            predictor=predictor,
-            tile=bool(same and photo.settings.get("tile")),
-            bigtiff=photo.pixels.nbytes > 3.9e9,
-            keep="none",
-            xres=72 / 25.4,
-            yres=72 / 25.4,
-            resunit="inch",
-        )
+    is_one_bit, is_float = photo.pixels.dtype == np.bool_, photo.pixels.dtype.kind == "f"
+    predictor = "float" if is_float else "horizontal"
+    if is_one_bit or (same and photo.settings.get("predictor") == 1):
+        predictor = "none"
+    compression = _TIFF_COMPRESSION.get(compression, "deflate")
+    if compression == "ccittfax4" and not is_one_bit:
+        compression = "deflate"
+    _vips_image(photo).tiffsave(
+        str(part),
+        compression=compression,
+        predictor=predictor,
+        tile=bool(same and photo.settings.get("tile")),
+        bitdepth=1 if is_one_bit else 0,
+        bigtiff=photo.pixels.nbytes > 3.9e9,
+        keep="none",
+        xres=72 / 25.4,
+        yres=72 / 25.4,
+        resunit="inch",
+    )
     have = _ready_metadata(photo)
     carried = have.tags if same else exif_blocks.block_to_directory(have.exif)
     tags = exif_blocks.resized(carried, photo.size).tags
@@ -715,6 +737,11 @@ def _write_tiff(photo: Photo, part: Path, same: bool, quality: int | None, kind:
     ):
         if content:
             tags[tag] = Tag(type_number, len(content), content)
+    if photo.layout.palette is not None:
+        table = np.zeros((256, 3), "<u2")
+        table[: len(photo.layout.palette)] = photo.layout.palette[:, :3]
+        tags[exif_blocks.PHOTOMETRIC] = Tag(3, 1, b"\3\0")
+        tags[exif_blocks.COLOUR_MAP] = Tag(3, table.size, (table * 257).T.astype("<u2").tobytes())
     with part.open("r+b") as file:
         exif_blocks.add_tags(file, Directory(tags))
 

@@ -135,6 +135,37 @@ def test_palettes_and_indices_survive(tmp_path, rng, ending):
     assert before.convert("RGB").tobytes() == after.convert("RGB").tobytes()
 
 
+@pytest.mark.parametrize("compression", ["raw", "group3", "group4", "tiff_lzw", "packbits"])
+@pytest.mark.parametrize("white", [0, 1])
+def test_one_bit_tiff_looks_the_same_whatever_zero_means(tmp_path, rng, compression, white):
+    image = Image.fromarray(rng.random((20, 37)) < 0.4)
+    image.save(tmp_path / "a.tif", compression=compression, tiffinfo={262: white})
+    photo = read(tmp_path / "a.tif")
+    assert photo.pixels.dtype == np.bool_
+    assert np.array_equal(photo.pixels, np.asarray(opened(tmp_path / "a.tif")))
+    photo.save(tmp_path / "b.tif")
+    assert np.array_equal(np.asarray(opened(tmp_path / "b.tif")), photo.pixels)
+    assert probe(tmp_path / "b.tif").mode == "1"
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_tiff_palettes_of_few_bits_keep_their_indices(tmp_path, rng, bits):
+    import pyvips
+
+    indices = rng.integers(0, 2**bits, (20, 32)).astype(np.uint8)
+    levels = indices * np.uint8(255 // (2**bits - 1))
+    pyvips.Image.new_from_array(levels).tiffsave(str(tmp_path / "a.tif"), bitdepth=bits)
+    colours = rng.integers(0, 256, (3, 2**bits)).astype("<u2")
+    tags = {262: exif.Tag(3, 1, b"\3\0"), 320: exif.Tag(3, colours.size, (colours * 257).tobytes())}
+    with (tmp_path / "a.tif").open("r+b") as file:
+        exif.add_tags(file, exif.Directory(tags))
+    photo = read(tmp_path / "a.tif")
+    assert np.array_equal(photo.pixels, indices)
+    assert np.array_equal(photo.layout.palette[:, :3], colours.T)
+    photo.save(tmp_path / "b.tif")
+    assert np.array_equal(np.asarray(opened(tmp_path / "b.tif").convert("RGB")), colours.T[indices])
+
+
 @pytest.mark.parametrize("transparency", [5, bytes([0, 128, 255, 7])])
 def test_palette_transparency_survives(tmp_path, rng, transparency):
     image = Image.frombytes("P", (30, 20), rng.integers(0, 8, (20, 30)).astype(np.uint8).tobytes())
