@@ -21,7 +21,7 @@ from eraser.geometry import Box, Size
 SOFT_FLOOR = 1 / 255  # floats above this count as painted
 LOSSY_FLOOR = 1 / 4  # lossy files: compression rings around white strokes, at poor quality up to a fifth of white
 LOSSY_FORMATS = frozenset({"JPEG", "MPO", "WEBP", "AVIF", "HEIF", "JPEG2000"})
-GROW_SHARE, GROW_LEAST, GROW_MOST = 0.03, 2, 64  # "auto": share of the square root of a region's area, pixels
+GROW_SHARE, GROW_LEAST, GROW_MOST = 0.02, 2, 64  # "auto": share of the square root of a region's area, pixels
 
 _MOST_LOOPS = 50_000  # runs painted one by one
 
@@ -182,7 +182,7 @@ def fill_rings(hole: np.ndarray) -> np.ndarray:
 def grow(hole: np.ndarray, amount: Grow = "auto") -> np.ndarray:
     """A copy with every pixel added that lies within `amount` pixels (Euclidean, between centres) of the hole.
 
-    "auto" takes for each region 3 % of the square root of its area, from 2 to 64 pixels: enough for the blended rim
+    "auto" takes for each region 2 % of the square root of its area, from 2 to 64 pixels: enough for the blended rim
     of an object cut out closely, and little for a thin stroke. Raises OutOfRange for negative amounts.
     """
     grown = hole.copy()

@@ -221,11 +221,11 @@ def test_much_speckle_grows_as_little_speckle_does(monkeypatch):
 
 def test_auto_grows_each_region_by_its_own_size():
     hole = np.zeros((700, 900), bool)
-    hole[100:500, 100:500] = True  # 400 px: 12
+    hole[100:500, 100:500] = True  # 400 px: 8
     hole[600:605, 100:105] = True  # 5 px: 2
     hole[650, 300:800] = True  # a thin stroke: 2
     grown = grow(hole)
-    assert np.array_equal(grown[:560], slow_box(hole[:560], 12))
+    assert np.array_equal(grown[:560], slow_box(hole[:560], 8))
     assert np.array_equal(grown[560:], slow_box(hole[560:], 2))
 
 
@@ -236,7 +236,7 @@ def slow_box(hole: np.ndarray, amount: int) -> np.ndarray:
 def test_growth_stays_a_few_percent():
     y, x = np.mgrid[:800, :800]
     disc = (x - 400) ** 2 + (y - 400) ** 2 < 200**2
-    assert 1.05 < grow(disc).sum() / disc.sum() < 1.15
+    assert 1.04 < grow(disc).sum() / disc.sum() < 1.1
 
 
 @pytest.mark.parametrize("amount", [-1, float("nan"), float("inf"), "much"])
@@ -273,7 +273,7 @@ def test_a_small_hole_in_a_huge_mask_stays_small():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 15e6
-    assert regions(huge)[0].box.width == 400 + 2 * 10
+    assert regions(huge)[0].box.width == 400 + 2 * 7
 
 
 def test_blurred_strokes_are_taken_to_their_end():
