@@ -37,7 +37,7 @@ def push_pull(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """
     known = weight > 0
     values = np.where(known[:, :, None], image, 0).astype(np.float32)
-    if known.all() or min(weight.shape) == 1 and max(weight.shape) == 1:
+    if known.all() or weight.size == 1:
         return values
     smaller, gap = halve_weighted(values, np.minimum(weight, 1).astype(np.float32))
     continued = double(push_pull(smaller, gap), *weight.shape)

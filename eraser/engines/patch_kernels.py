@@ -1,12 +1,12 @@
-"""The patch engine's inner loops, compiled by numba. Each has a slow, obvious twin in tests/engines/test_patch_kernels.py.
+"""The patch engine's inner loops, compiled by numba; tests/engines/test_patch_kernels.py has a slow twin of each.
 
-Images are flat: pixel (y, x) of a level with `width` columns is index y * width + x, and its features are the four bytes
-from 4 * index. A *field* holds, for every target (a patch centre whose patch touches the hole), the index of the source
-patch it looks like; -1 elsewhere. Sources may lie beyond the level's own pixels, in further copies of it laid end to end
-(mirrored ones), so arrays over sources are whole multiples of the level's size.
+Images are flat: pixel (y, x) of a level with `width` columns is index y * width + x, and its features are the four
+bytes from 4 * index. A *field* holds, for every target (a patch centre whose patch touches the hole), the index of the
+source patch it looks like; -1 elsewhere.
 
-Nothing here allocates and nothing is parallel by itself: callers run strips of the target list in threads (`nogil`), and
-a strip reads what other strips own only from the sweep before. So the result does not depend on the number of threads.
+Nothing here allocates and nothing is parallel by itself: callers run strips of the target list in threads (`nogil`),
+and a strip reads what other strips own only from the sweep before. So results do not depend on the number of threads,
+and none of numba's threading layers, which abort or hang when several Python threads or a fork meet them, is needed.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ DEPTH_TABLE = 2 * 4 * DEPTH_UNIT  # centre and pixel of one patch differ by less
 
 
 def _rows_distance(rows):
-    """Compile the squared distance of `rows` rows of two patches as vector instructions, which LLVM does not find itself.
+    """Compile the squared distance of `rows` rows of two patches as vector instructions: LLVM finds none by itself.
 
     The function takes (features, first, second, stride): indices of the rows' first bytes, and bytes from row to row.
     """
@@ -58,7 +58,7 @@ def _rows_distance(rows):
         def generate(context, builder, signature, arguments):
             data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
             a, b, step = arguments[1:]
-            sums = {}
+            sums: dict[int, ir.Value] = {}
             for row in range(rows):
                 # a row's 20 bytes are one full vector of 16 and one of 4
                 for width, offset in ((16, 0), (4, 16)):
@@ -180,12 +180,11 @@ def search(
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def vote(image, width, pixels, low, high, field, cost, depth, weights, sharpness, soft_depth, out):
+def vote(image, width, pixels, low, high, field, cost, depth, weights, sharpness, out):
     """For pixels[low:high], the weighted mean of what the 25 patches over each would put there -> out[low:high].
 
     image (sources, C) float32 · depth: distance to the rim in DEPTH_UNITs · weights: by (centre depth - pixel depth)
     sharpness  0, or 1 / (2 sigma²) in units of patch distance: weights fall as exp(-distance * sharpness) as well
-    soft_depth  up to this depth sharpness grows in from 0, so that the rim stays a blend
     """
     size = field.size
     channels = image.shape[1]
@@ -193,9 +192,6 @@ def vote(image, width, pixels, low, high, field, cost, depth, weights, sharpness
     for k in range(low, high):
         pixel = pixels[k]
         least = np.int32(2147483647)
-        sharp = sharpness
-        if depth[pixel] < soft_depth:
-            sharp *= np.float32(depth[pixel]) / np.float32(soft_depth)
         if sharpness > 0:
             for dy in range(-RADIUS, RADIUS + 1):
                 for dx in range(-RADIUS, RADIUS + 1):
@@ -213,7 +209,7 @@ def vote(image, width, pixels, low, high, field, cost, depth, weights, sharpness
                     continue
                 weight = weights[depth[centre] - depth[pixel] + middle]
                 if sharpness > 0:
-                    weight *= np.exp(np.float32(least - cost[centre]) * sharp)
+                    weight *= np.exp(np.float32(least - cost[centre]) * sharpness)
                 source = field[centre] - shift
                 for c in range(channels):
                     out[k, c] += weight * image[source, c]
@@ -224,7 +220,7 @@ def vote(image, width, pixels, low, high, field, cost, depth, weights, sharpness
 
 @njit(nogil=True, cache=True)
 def upsample_field(coarse, coarse_width, coarse_size, targets, width, size, valid, fallback, out):
-    """Start a finer level's field from the coarser one: same offsets, doubled. `fallback`: one valid source per target."""
+    """Start a finer level's field from the coarser one: same offsets, doubled. fallback (T,): a source per target."""
     coarse_height = coarse_size // coarse_width
     for k in range(targets.size):
         target = targets[k]
@@ -239,12 +235,11 @@ def upsample_field(coarse, coarse_width, coarse_size, targets, width, size, vali
             source = coarse[py * coarse_width + px]
             if source < 0:
                 continue
-            copy, inside = source // coarse_size, source % coarse_size
-            row = 2 * (inside // coarse_width - dy) + y % 2
-            column = 2 * (inside % coarse_width - dx) + x % 2
+            row = 2 * (source // coarse_width - dy) + y % 2
+            column = 2 * (source % coarse_width - dx) + x % 2
             if row < 0 or column < 0 or row >= size // width or column >= width:
                 continue
-            candidate = copy * size + row * width + column
+            candidate = row * width + column
             if valid[candidate]:
                 best = candidate
                 break
@@ -253,7 +248,7 @@ def upsample_field(coarse, coarse_width, coarse_size, targets, width, size, vali
 
 @njit(nogil=True, cache=True)
 def rim_distance(hole, depth):
-    """Chamfer distance (5, 7) / 5 to the nearest known pixel, in DEPTH_UNITs: (H, W) bool -> int16; 0 outside the hole."""
+    """Chamfer distance (5, 7) / 5 to the nearest known pixel, in DEPTH_UNITs: (H, W) bool -> int16, 0 off the hole."""
     height, width = hole.shape
     straight, slanted = DEPTH_UNIT, DEPTH_UNIT * 7 // 5
     far = np.int16(32000)
@@ -305,7 +300,7 @@ def paint(features, pixels, values, colours, low, high):
 def gradient_energy(grey, hole, low, high, energy, count):
     """Rows low:high of the sum of absolute differences to the right and lower neighbour, and how many are known.
 
-    grey (H, W) float32 · hole (H, W) bool -> energy, count (H, W) float32. A pair that touches the hole counts for nothing.
+    grey (H, W) float32 · hole (H, W) bool -> energy, count (H, W) float32. Pairs that touch the hole do not count.
     """
     height, width = hole.shape
     for y in range(low, high):
@@ -338,3 +333,122 @@ def box_ratio(energy, count, reach, low, high, ratio):
                     above += energy[v, u]
                     below += count[v, u]
             ratio[y, x] = above / below if below > np.float32(1e-3) else np.float32(-1)
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def sharpest_source(width, pixels, low, high, field, cost, depth, weight, label):
+    """label[k] = the source pixel that the best patch over pixels[k] has in its place.
+
+    Best is least cost, times `weight` per DEPTH_UNIT that the patch lies further inside: the same preference that
+    votes have, so that neighbours agree with the rim first.
+    """
+    size = field.size
+    for k in range(low, high):
+        pixel = pixels[k]
+        best = np.float32(1e30)
+        found = -1
+        for dy in range(-RADIUS, RADIUS + 1):
+            for dx in range(-RADIUS, RADIUS + 1):
+                shift = dy * width + dx
+                centre = pixel + shift
+                if centre < 0 or centre >= size or field[centre] < 0:
+                    continue
+                price = np.float32(cost[centre]) + weight * (depth[centre] - depth[pixel])
+                if price < best:
+                    best = price
+                    found = field[centre] - shift
+        label[k] = found
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def seam_steps(image, values, colours, width, hole_index, pixels, label, low, high, tolerance, smooth, steps):
+    """For pixels[low:high], the sum over their four neighbours of (wanted - present) colour difference -> steps[k].
+
+    image (n, C) known colours · values (N, C) the hole's · hole_index (n,): the row in values, -1 for known pixels
+    label (N,): where each pixel was copied from. Wanted is what the two sources show between the two places; where
+    both come from one place nothing is missing. Differences far above `tolerance` are edges, and stay; where the image
+    is much rougher than `smooth` (in units of its texture channel above -1) no step shows, and it stays too.
+    """
+    size = hole_index.size
+    height = size // width
+    for k in range(low, high):
+        for c in range(colours):
+            steps[k, c] = 0
+        pixel = pixels[k]
+        source = label[k]
+        if source < 0:
+            continue
+        y, x = pixel // width, pixel % width
+        for side in range(4):
+            dy = 0 if side < 2 else (1 if side == 2 else -1)
+            dx = 0 if side >= 2 else (1 if side == 0 else -1)
+            if y + dy < 0 or y + dy >= height or x + dx < 0 or x + dx >= width:
+                continue
+            shift = dy * width + dx
+            other = hole_index[pixel + shift]
+            beyond = source + shift
+            mine = 0 <= beyond < size and hole_index[beyond] < 0
+            theirs = False
+            back = 0
+            if other >= 0:
+                if label[other] < 0 or label[other] == beyond:
+                    continue
+                back = label[other] - shift
+                theirs = 0 <= back < size and hole_index[back] < 0
+            if not mine and not theirs:
+                continue
+            # from either side an edge must count the same, or corrections add up to tints
+            share = np.float32(1)
+            if image.shape[1] > colours:
+                rough = image[source, colours]
+                if other >= 0:
+                    rough = max(rough, image[label[other], colours])
+                rough = (rough + np.float32(1)) / smooth
+                share /= np.float32(1) + rough * rough
+            worst = np.float32(0)
+            for turn in range(2):
+                for c in range(colours):
+                    wanted = np.float32(0)
+                    if mine:
+                        wanted += image[beyond, c] - image[source, c]
+                    if theirs:
+                        wanted += image[label[other], c] - image[back, c]
+                    if mine and theirs:
+                        wanted *= np.float32(0.5)
+                    there = values[other, c] if other >= 0 else image[pixel + shift, c]
+                    missing = wanted - (there - values[k, c])
+                    if turn == 0:
+                        worst = max(worst, abs(missing))
+                    else:
+                        ratio = worst / tolerance
+                        steps[k, c] += share * missing / (np.float32(1) + ratio * ratio * ratio * ratio)
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def relax(surface, source, hole, low, high, parity, speed, pull):
+    """One half sweep (pixels with (y + x) % 2 == parity, rows low:high) of over-relaxation towards
+    (4 + pull) u - (sum of u around) + source = 0 in the hole; u = 0 outside, no slope across the image's border.
+
+    surface, source (H, W, C) float32 · hole (H, W) bool.
+    """
+    height, width, channels = surface.shape
+    for y in range(low, high):
+        for x in range((y + parity) % 2, width, 2):
+            if not hole[y, x]:
+                continue
+            for c in range(channels):
+                total = -source[y, x, c]
+                count = np.float32(pull)
+                if x > 0:
+                    total += surface[y, x - 1, c]
+                    count += 1
+                if x + 1 < width:
+                    total += surface[y, x + 1, c]
+                    count += 1
+                if y > 0:
+                    total += surface[y - 1, x, c]
+                    count += 1
+                if y + 1 < height:
+                    total += surface[y + 1, x, c]
+                    count += 1
+                surface[y, x, c] += speed * (total / count - surface[y, x, c])

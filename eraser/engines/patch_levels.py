@@ -1,0 +1,169 @@
+"""The scales of a view, laid out flat as the patch engine's kernels want them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from eraser.canvas import View
+from eraser.engines import patch_kernels as kernels
+from eraser.geometry import Box
+from eraser.pyramid import dilate, double, halve, halve_weighted
+from eraser.window import tighten
+
+RADIUS = kernels.RADIUS
+STRIP = 4096  # pixels a thread takes at once; a constant, because results depend on it
+ROWS = 64  # image rows a thread takes at once
+LEAST_SOURCES = 32  # a level with fewer known patches is too coarse to start from
+
+
+class Workers:
+    """Runs strips of a list in threads. The strips depend on the list's length alone."""
+
+    def __init__(self, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="eraser") if threads > 1 else None
+
+    def each(self, kernel: Callable[[int, int, int], object], length: int, strip: int = STRIP) -> None:
+        """Call kernel(strip number, low, high) over range(length), cut into at most 64 strips."""
+        count = max(1, min(64, length // strip))
+        bounds = [length * i // count for i in range(count + 1)]
+        if self._pool is None or count == 1:
+            for i in range(count):
+                kernel(i, bounds[i], bounds[i + 1])
+        else:
+            list(self._pool.map(kernel, range(count), bounds, bounds[1:]))
+
+
+@dataclass(slots=True)
+class Level:
+    """One scale: its pixels in rows, one after the other, so that a place is one number."""
+
+    height: int
+    width: int
+    colours: int
+    image: np.ndarray  # (n, C + 1) float32, the colours and the texture channel, 0 under the hole; CMYK has no texture
+    hole: np.ndarray  # (H, W) bool
+    valid: np.ndarray  # (n,) bool: centres of patches without a hole pixel, the sources
+    targets: np.ndarray  # (T,) int32: centres of patches with one
+    pixels: np.ndarray  # (N,) int32: the hole's pixels
+    depth: np.ndarray  # (n,) int16: distance to the rim, in kernels.DEPTH_UNITs
+    source_count: int
+    cost: np.ndarray = field(init=False)  # (n,) int32: distance of each target's patch to its source
+
+    def __post_init__(self) -> None:
+        self.cost = np.zeros(self.height * self.width, np.int32)
+
+    @property
+    def box(self) -> Box:
+        return Box(0, 0, self.width, self.height)
+
+    @property
+    def hole_box(self) -> Box:
+        box = tighten(self.hole, self.box)
+        assert box is not None, "a level without a hole is not built"
+        return box
+
+    @property
+    def colour_image(self) -> np.ndarray:
+        """(H, W, C): a view of the colours."""
+        return self.image.reshape(self.height, self.width, -1)[:, :, : self.colours]
+
+    @property
+    def mean_cost(self) -> float:
+        return float(self.cost[self.targets].mean())
+
+    @property
+    def typical_cost(self) -> float:
+        """The median patch distance, of at most 10,000 targets; at least 1."""
+        some = self.targets[:: max(1, len(self.targets) // 10_000)]
+        return max(1.0, float(np.median(self.cost[some])))
+
+
+def build_levels(
+    view: View, *, coarsest_radius: float, texture: float, texture_reach: int, workers: Workers
+) -> list[Level]:
+    """Levels from the coarsest to the full size, each half the next; empty where none has enough known patches.
+
+    coarsest_radius: how thick, in pixels, the hole is at most at the coarsest level. texture: the weight of the texture
+    channel, which tells how rough the full-size picture is around a pixel: sources are told apart by it (Newson et al.
+    2014), and because it is taken from the full size at every level, what is sharp and what is out of focus are
+    different things from the first step on.
+    """
+    image, hole = view.pixels, view.hole
+    depth = _rim_depth(hole)
+    thickness = depth.max() / kernels.DEPTH_UNIT
+    energy, known = _gradient_energy(image, hole, workers)
+    levels: list[Level] = []
+    for index in range(1 + max(0, math.ceil(math.log2(max(1.0, thickness / coarsest_radius))))):
+        if index:
+            one = np.ones_like(energy)
+            energy, known = (halve_weighted(part[:, :, None], one)[0][:, :, 0] for part in (energy, known))
+            image, hole = halve(image, hole)
+            depth = _rim_depth(hole)
+        level = _level(image, hole, depth, _texture(energy, known, texture, texture_reach, workers))
+        if level.source_count < LEAST_SOURCES or not len(level.targets):
+            break
+        levels.append(level)
+    return levels[::-1]
+
+
+def grain(level: Level) -> float:
+    """Root mean square of the highest octave around the hole, in the image's range."""
+    around = level.hole_box.pad(16).clamp(level.box).slices
+    crop, hole = level.colour_image[around], level.hole[around]
+    low = double(halve(crop, np.zeros_like(hole))[0], *hole.shape)
+    known = ~dilate(hole, RADIUS)
+    return float(np.sqrt(np.mean((crop - low)[known] ** 2))) if known.any() else 0.0
+
+
+def _level(image: np.ndarray, hole: np.ndarray, depth: np.ndarray, texture: np.ndarray) -> Level:
+    height, width, colours = image.shape
+    inner = np.zeros_like(hole)
+    inner[RADIUS : height - RADIUS, RADIUS : width - RADIUS] = True
+    touching = dilate(hole, RADIUS)
+    valid = inner & ~touching
+    channels = [image, texture[:, :, None]] if colours < kernels.CHANNELS else [image]
+    return Level(
+        height=height,
+        width=width,
+        colours=colours,
+        image=np.concatenate(channels, axis=2).reshape(height * width, -1),
+        hole=hole,
+        valid=valid.ravel(),
+        targets=np.flatnonzero(inner & touching).astype(np.int32),
+        pixels=np.flatnonzero(hole).astype(np.int32),
+        depth=depth.ravel(),
+        source_count=int(np.count_nonzero(valid)),
+    )
+
+
+def _gradient_energy(image: np.ndarray, hole: np.ndarray, workers: Workers) -> tuple[np.ndarray, np.ndarray]:
+    grey = np.ascontiguousarray(image.mean(axis=2, dtype=np.float32))
+    energy, known = np.empty_like(grey), np.empty_like(grey)
+    workers.each(lambda _, low, high: kernels.gradient_energy(grey, hole, low, high, energy, known), len(grey), ROWS)
+    return energy, known
+
+
+def _texture(energy: np.ndarray, known: np.ndarray, weight: float, reach: int, workers: Workers) -> np.ndarray:
+    ratio = box_ratio(energy, known, reach, workers)
+    texture = np.clip(weight * ratio - 1, -1, 1)
+    texture[ratio < 0] = 0
+    return texture
+
+
+def box_ratio(values: np.ndarray, weight: np.ndarray, reach: int, workers: Workers) -> np.ndarray:
+    """sum(values) / sum(weight) over (2 reach + 1)² pixels, (H, W) float32; -1 where there is no weight."""
+    ratio = np.empty(values.shape, np.float32)
+    values, weight = np.ascontiguousarray(values), np.ascontiguousarray(weight)
+    workers.each(lambda _, low, high: kernels.box_ratio(values, weight, reach, low, high, ratio), len(ratio), ROWS)
+    return ratio
+
+
+def _rim_depth(hole: np.ndarray) -> np.ndarray:
+    depth = np.zeros(hole.shape, np.int16)
+    kernels.rim_distance(hole, depth)
+    return depth
