@@ -9,8 +9,10 @@ import numpy as np
 from eraser.geometry import Box, Size
 
 BLOCK = 32  # holes are found on a map this much smaller than the canvas
-LEAST_CONTEXT = 128  # pixels around a hole that an engine always sees, where the image has them
-CONTEXT = 0.6  # of the hole's longest side
+LEAST_CONTEXT = 192  # pixels around a hole that an engine always sees, where the image has them
+CONTEXT = 1.0  # of the hole's longest side,
+AMPLE_CONTEXT = 450  # but not more pixels than this,
+LARGE_CONTEXT = 0.35  # unless the hole is so large that this share of its longest side is more
 SPRAWL = 24.0  # a window may be so many times larger than its hole (and the context every hole gets) before it is cut
 
 
@@ -37,7 +39,8 @@ def windows(hole: np.ndarray) -> list[Window]:
 
 def context(target: Box, size: Size) -> Box:
     """The box an engine sees for a target: enough around it to continue from, and to find texture in."""
-    margin = max(LEAST_CONTEXT, round(CONTEXT * max(target.width, target.height)))
+    side = max(target.width, target.height)
+    margin = round(max(LEAST_CONTEXT, min(CONTEXT * side, max(AMPLE_CONTEXT, LARGE_CONTEXT * side))))
     box = target.pad(margin).clamp(size.box)
     # at the image's border what is missing on one side is taken from the other
     wanted = Size(min(size.width, target.width + 2 * margin), min(size.height, target.height + 2 * margin))

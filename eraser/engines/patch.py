@@ -39,6 +39,8 @@ class Recipe:
     last_noise: float = 0.016
     steps: int = 20
     fine_steps: int = 12  # at full size
+    patience: int = 60_000  # scales with more patches than this are given fewer steps, as most is decided by then
+    least_steps: int = 5
     first_sweeps: int = 6  # PatchMatch sweeps in a scale's first step
     sweeps: int = 1
     reach: int = 64  # pixels that random search goes from the best source so far at finer scales; 0 for everywhere
@@ -164,7 +166,7 @@ class PatchEngine:
         while coarse < len(levels) and len(levels[coarse].targets) <= recipe.start_targets:
             coarse += 1
         starts = recipe.starts if coarse else 0
-        steps = [self._step_count(index, len(levels)) for index in range(len(levels))]
+        steps = [self._step_count(levels, index) for index in range(len(levels))]
         tracker = Tracker(view, levels, [n * (starts if i < coarse else 1) for i, n in enumerate(steps)])
         best: Painting | None = None
         for start in range(starts):
@@ -179,10 +181,13 @@ class PatchEngine:
         result[level.pixels] = self._finish(finest)
         return result.reshape(view.pixels.shape)
 
-    def _step_count(self, index: int, levels: int) -> int:
+    def _step_count(self, levels: list[Level], index: int) -> int:
+        recipe = self._recipe
         if index == 0:
-            return self._recipe.first_noise[2]
-        return self._recipe.fine_steps if index == levels - 1 else self._recipe.steps
+            return recipe.first_noise[2]
+        steps = recipe.fine_steps if index == len(levels) - 1 else recipe.steps
+        excess = max(1.0, len(levels[index].targets) / recipe.patience)
+        return max(recipe.least_steps, round(steps / math.sqrt(excess)))
 
     def _descend(
         self, levels: list[Level], which: range, painting: Painting | None, rng: np.random.Generator, tracker: Tracker
@@ -199,7 +204,7 @@ class PatchEngine:
                 field = finer_field(painting, level, rng)
                 start = vote(level, level.pixels, field, self._workers, decay=recipe.rim_decay)
                 high = max(0.04, recipe.noise_share * grain(level))
-                sigmas = geometric(high, recipe.last_noise, self._step_count(index, len(levels)))
+                sigmas = geometric(high, recipe.last_noise, self._step_count(levels, index))
                 reach = min(reach, recipe.reach or reach)
             denoiser = PatchDenoiser(level, field, recipe, rng, self._workers, last=sigmas[-2], reach=reach)
             values = start
