@@ -80,7 +80,8 @@ def summary(results: Results) -> str:
             parts += [scores_table(part), verdict(part), case_table(part, "swd", "swd per case")]
             parts += [case_table(part, "ssim", "SSIM per case"), case_table(part, "seconds", "Seconds per case")]
         else:
-            parts += [case_table(part, "seconds", "Seconds per case"), case_table(part, "peak_mb", "Peak memory, MB")]
+            parts += [case_table(part, "seconds", "Seconds per case"), case_table(part, "cpu_s", "Processor seconds")]
+            parts += [case_table(part, "peak_mb", "Peak memory, MB")]
         parts += [time_ratios(part), troubles(part)]
     return "\n".join(part for part in parts if part)
 
@@ -147,10 +148,11 @@ def case_table(results: Results, column: str, title: str) -> str:
     methods = results.names("method")
     digits = DIGITS.get(column, 0 if column.endswith("_mb") else 2)
     lines = [[title, "hole px", *(METHODS[name].label for name in methods)]]
-    for case in sorted(results.names("case")):
-        of_case = results.of(case=case)
-        pixels = next((row["hole_pixels"] for row in of_case.rows if "hole_pixels" in row), 0)
-        line = [case, f"{pixels}"]
+    sizes = {row["case"]: (row["width"] * row["height"], row["hole_pixels"]) for row in results.rows if "width" in row}
+    natural = {case: sizes.get(case, (0, 0)) for case in results.names("case")}
+    small_first = not any("swd" in row for row in results.rows)
+    for case in sorted(natural, key=lambda case: (natural[case] if small_first else (0, 0), case)):
+        line = [case, f"{natural[case][1]}"]
         for method in methods:
             if column in DIGITS:
                 value = results.mean(column, method=method, cases=[case])

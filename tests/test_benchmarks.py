@@ -167,20 +167,24 @@ def test_resizing_agrees_with_opencv_whose_numbers_were_published(truth):
 def test_a_result_that_changed_a_known_pixel_is_refused_and_not_scored(truth, hole):
     result = truth.copy()
     result[0, 0, 2] ^= 1
-    row = worker.judge(truth, truth, result, hole, truth)
+    row = worker.judge(truth, result, hole, truth)
     assert (row["status"], row["outside"]) == ("refused", 1)
     assert "swd" not in row
 
 
-def test_a_method_that_writes_into_its_input_is_refused(truth, hole):
-    touched = truth.copy()
-    touched[hole] = 0
-    assert worker.judge(truth, touched, touched, hole, truth)["status"] == "refused"
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_method_that_writes_into_its_input_is_refused(truth, hole, which):
+    def careless(image, hole, seed):
+        (image, hole)[which][20, 20] ^= True
+        return image.copy()
+
+    row = worker.run_once(careless, truth, hole, None, 0, {"repeats": 1, "pictures": "", "method": "careless"})
+    assert (row["status"], row["why"]) == ("refused", "the method wrote into its input")
 
 
 @pytest.mark.parametrize("wrong", [lambda a: a[:-1], lambda a: a.astype(np.uint16), lambda a: a[..., :1]])
 def test_a_result_of_another_size_or_depth_is_refused(truth, hole, wrong):
-    assert worker.judge(truth, truth, wrong(truth), hole, None)["status"] == "refused"
+    assert worker.judge(truth, wrong(truth), hole, None)["status"] == "refused"
 
 
 def test_a_method_that_fails_or_is_missing_gives_a_row_that_says_so(truth, hole, tmp_path, monkeypatch):
@@ -263,7 +267,8 @@ def test_pictures_passed_to_other_programs_come_back_bit_for_bit(tmp_path, truth
 
 
 def row(method: str, case: str, seed: int, *, suite: str = "restore", status: str = "ok", **columns: float) -> dict:
-    fixed = {"suite": suite, "case": case, "method": method, "seed": seed, "status": status, "hole_pixels": 100}
+    fixed = {"suite": suite, "case": case, "method": method, "seed": seed, "status": status}
+    fixed |= {"hole_pixels": 100, "width": 40, "height": 30}
     if status == "ok":
         fixed |= {"seconds": 1.0, "cpu_s": 1.0, "peak_mb": 50.0}
         fixed |= {"psnr": 20.0, "ssim": 0.5, "swd": 2.0, "hf": 1.0, "rim": 1.0}
