@@ -150,7 +150,7 @@ def case_table(results: Results, column: str, title: str) -> str:
     lines = [[title, "hole px", *(METHODS[name].label for name in methods)]]
     sizes = {row["case"]: (row["width"] * row["height"], row["hole_pixels"]) for row in results.rows if "width" in row}
     natural = {case: sizes.get(case, (0, 0)) for case in results.names("case")}
-    small_first = not any("swd" in row for row in results.rows)
+    small_first = {"speed", "sweep"} >= set(results.names("suite"))
     for case in sorted(natural, key=lambda case: (natural[case] if small_first else (0, 0), case)):
         line = [case, f"{natural[case][1]}"]
         for method in methods:
