@@ -22,7 +22,7 @@ from eraser.engines.base import EngineInfo, Progress
 from eraser.engines.patch_fields import Painting, finer_field, random_field, sharpest_sources, smooth_start, vote
 from eraser.engines.patch_levels import STRIP, Level, Workers, build_levels, grain
 from eraser.engines.seams import level_rim, level_seams
-from eraser.pyramid import double, push_pull
+from eraser.pyramid import dilate, double, push_pull
 from eraser.sampling import sample
 from eraser.schedule import geometric
 
@@ -46,7 +46,9 @@ class Recipe:
     reach: int = 64  # pixels that random search goes from the best source so far at finer scales; 0 for everywhere
     rim_decay: float = 2.2  # a vote weighs this much less per pixel that its patch lies further inside
     repetition: float = 0.03  # penalty on often used sources, in median patch distances per doubling
-    texture: float = 10.0  # weight of the texture channel
+    foreign: float = 1.0  # penalty on sources unlike all of the rim, in patch distances, on scales of
+    foreign_pixels: int = 20_000  # at most so many pixels
+    texture: float = 12.0  # weight of the texture channel
     texture_reach: int = 2
     sharpness: float = 0.02  # of the last vote: sigma² in median patch distances; lower copies, higher blends
     seam_tolerance: float = 0.2
@@ -81,6 +83,7 @@ class PatchDenoiser:
         self._typical = 0.0
         self._features = np.empty(len(level.image) * kernels.CHANNELS, np.uint8)
         self._paint(np.arange(len(level.image), dtype=np.int32), level.image)
+        self._foreign = self._foreignness() if len(level.image) <= recipe.foreign_pixels and recipe.foreign else None
 
     def __call__(self, noisy: np.ndarray, sigma: float, known: np.ndarray, hole: np.ndarray) -> np.ndarray:
         self._paint(self._level.pixels, noisy)
@@ -102,7 +105,7 @@ class PatchDenoiser:
 
     def _sweep(self, *, rescore: bool) -> None:
         level, targets = self._level, self._level.targets
-        usage = self._usage()
+        penalties, run_shift = self._penalties()
         seed = int(self._rng.integers(1, 1 << 31))
         backward = bool(self._turns % 2)
         self._workers.each(
@@ -116,7 +119,8 @@ class PatchDenoiser:
                 self._spare,
                 level.cost,
                 level.valid,
-                usage,
+                penalties,
+                run_shift,
                 self._reach,
                 1,
                 backward,
@@ -129,6 +133,37 @@ class PatchDenoiser:
         self._turns += 1
         if rescore:
             self._typical = level.typical_cost
+
+    def _foreignness(self) -> np.ndarray:
+        """How much less like the rim each source is than the rim is like itself, in patch distances.
+
+        What is painted should be of the place: without this, a piece of something far away that happens to lie before
+        the same background is as good as that background.
+        """
+        level = self._level
+        near = level.valid.reshape(level.hole.shape) & dilate(level.hole, 2 * kernels.RADIUS + 2)
+        rim = np.flatnonzero(near).astype(np.int32)
+        if len(rim) < 2:
+            return np.zeros(len(level.image), np.int32)
+        examples = rim[:: max(2, len(rim) // 128)]
+        distance = np.zeros(len(level.image), np.int32)
+        self._workers.each(
+            lambda _, low, high: kernels.foreignness(
+                self._features, level.width, level.valid, examples, low, high, distance
+            ),
+            len(distance),
+            512,
+        )
+        others = np.setdiff1d(rim, examples, assume_unique=True)
+        usual = np.quantile(distance[others], 0.9)
+        return (np.maximum(distance - usual, 0) * self._recipe.foreign).astype(np.int32)
+
+    def _penalties(self) -> tuple[np.ndarray, int]:
+        """Penalty per run of sources, and how often a source's number is halved to find its run."""
+        usage = self._usage()
+        if self._foreign is None:
+            return usage, kernels.CELL_SHIFT
+        return np.repeat(usage, 1 << kernels.CELL_SHIFT)[: len(self._foreign)] + self._foreign, 0
 
     def _usage(self) -> np.ndarray:
         """Penalty per run of sources: the logarithm of how much more than its share it is used."""

@@ -114,13 +114,28 @@ def next_random(state):
 
 @njit(nogil=True, cache=True, fastmath=True)
 def search(
-    features, width, targets, low, high, old, new, cost, valid, usage, radius, everywhere, backward, rescore, seed
+    features,
+    width,
+    targets,
+    low,
+    high,
+    old,
+    new,
+    cost,
+    valid,
+    usage,
+    run_shift,
+    radius,
+    everywhere,
+    backward,
+    rescore,
+    seed,
 ):
     """One PatchMatch sweep (Barnes et al. 2009) over targets[low:high]: propagate, then search at random.
 
     old, new    the field before and after; every target of the strip is written to `new`
     cost        int32, distance of each target's patch to its source; recomputed first if `rescore`
-    valid       bool over sources · usage: int32 penalty per run of 8 sources
+    valid       bool over sources · usage: int32 penalty per run of 2^run_shift sources
     radius      of the first random ring, halved down to 1; 0 for none · everywhere: uniform tries per target
     """
     stride = np.int64(width * CHANNELS)
@@ -135,7 +150,7 @@ def search(
         distance = cost[target]
         if rescore:
             distance = patch_distance(features, stride, place, np.int64(best) * CHANNELS, np.int32(2147483647))
-        score = distance + usage[best >> CELL_SHIFT]
+        score = distance + usage[best >> run_shift]
         for neighbour in range(2):
             shift = step if neighbour == 0 else step * width
             beside = target - shift
@@ -147,7 +162,7 @@ def search(
             source += shift
             if source < 0 or source >= sources or source == best or not valid[source]:
                 continue
-            penalty = usage[source >> CELL_SHIFT]
+            penalty = usage[source >> run_shift]
             if penalty >= score:
                 continue
             found = patch_distance(features, stride, place, np.int64(source) * CHANNELS, score - penalty)
@@ -169,7 +184,7 @@ def search(
             # a step over the left or right edge lands in the next row: still a source, so nothing to prevent
             if source < 0 or source >= sources or not valid[source]:
                 continue
-            penalty = usage[source >> CELL_SHIFT]
+            penalty = usage[source >> run_shift]
             if penalty >= score:
                 continue
             found = patch_distance(features, stride, place, source * CHANNELS, score - penalty)
@@ -177,6 +192,22 @@ def search(
                 best, distance, score = np.int32(source), found, found + penalty
         new[target] = best
         cost[target] = distance
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def foreignness(features, width, valid, examples, low, high, out):
+    """For sources low:high the distance to the most similar of the example patches; 0 where there is no source."""
+    stride = np.int64(width * CHANNELS)
+    for source in range(low, high):
+        best = np.int32(0)
+        if valid[source]:
+            best = np.int32(2147483647)
+            for k in range(examples.size):
+                found = patch_distance(
+                    features, stride, np.int64(source) * CHANNELS, np.int64(examples[k]) * CHANNELS, best
+                )
+                best = min(best, found)
+        out[source] = best
 
 
 @njit(nogil=True, cache=True, fastmath=True)
