@@ -14,6 +14,7 @@ CONTEXT = 1.0  # of the hole's longest side,
 AMPLE_CONTEXT = 450  # but not more pixels than this,
 LARGE_CONTEXT = 0.35  # unless the hole is so large that this share of its longest side is more
 SPRAWL = 24.0  # a window may be so many times larger than its hole (and the context every hole gets) before it is cut
+AMPLE_WINDOW = 8_000_000  # pixels: up to so many a window is cut only where that saves
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +87,29 @@ def _hole_boxes(hole: np.ndarray) -> list[Box]:
 
 def _merge(boxes: list[Box], size: Size) -> list[Box]:
     """Join boxes that overlap, or whose common window is no larger than their two windows together."""
-    merged: list[Box] = []
-    for box in boxes:
-        again = True
-        while again:
-            again = False
-            for other in merged:
-                union = box.union(other)
-                apart = context(box, size).area + context(other, size).area
-                if box.meets(other) or context(union, size).area <= apart:
-                    merged.remove(other)
-                    box, again = union, True
-                    break
-        merged.append(box)
-    return merged
+    merged: dict[int, Box] = {}
+    seen = np.zeros((len(boxes), 4), np.int64)  # left, top, right, bottom of the merged boxes' windows
+    for number, box in enumerate(boxes):
+        while (other := _partner(box, merged, seen, size)) is not None:
+            box = box.union(merged.pop(other))
+            seen[other] = 0
+        window = context(box, size)
+        merged[number] = box
+        seen[number] = window.x, window.y, window.right, window.bottom
+    return list(merged.values())
+
+
+def _partner(box: Box, merged: dict[int, Box], seen: np.ndarray, size: Size) -> int | None:
+    window = context(box, size)
+    # windows that lie apart have nothing to share; one glance at all of them, because dust comes in thousands
+    near = (seen[:, 0] < window.right) & (seen[:, 2] > window.x)
+    near &= (seen[:, 1] < window.bottom) & (seen[:, 3] > window.y)
+    for number in np.flatnonzero(near).tolist():
+        other = merged[number]
+        apart = window.area + context(other, size).area
+        if box.meets(other) or context(box.union(other), size).area <= apart:
+            return int(number)
+    return None
 
 
 def _cut(hole: np.ndarray, box: Box, size: Size) -> list[Box]:
@@ -123,4 +133,9 @@ def _cut(hole: np.ndarray, box: Box, size: Size) -> list[Box]:
             Box(tight.x, tight.y, tight.width, half),
             Box(tight.x, tight.y + half, tight.width, tight.height - half),
         ]
-    return [piece for part in parts for piece in _cut(hole, part, size)]
+    pieces = [piece for part in parts for piece in _cut(hole, part, size)]
+    whole = context(tight, size).area
+    # many windows that overlap cost more than one; a very large one costs memory
+    if whole <= AMPLE_WINDOW and sum(context(piece, size).area for piece in pieces) >= whole:
+        return [tight]
+    return pieces
