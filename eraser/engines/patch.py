@@ -20,9 +20,9 @@ from eraser.canvas import View
 from eraser.engines import patch_kernels as kernels
 from eraser.engines.base import EngineInfo, Progress
 from eraser.engines.patch_fields import Painting, finer_field, random_field, sharpest_sources, smooth_start, vote
-from eraser.engines.patch_levels import STRIP, Level, Workers, build_levels, grain
+from eraser.engines.patch_levels import Level, Workers, build_levels, features_of, grain, paint
 from eraser.engines.seams import level_rim, level_seams
-from eraser.pyramid import dilate, double, push_pull
+from eraser.pyramid import double, push_pull
 from eraser.sampling import sample
 from eraser.schedule import geometric
 
@@ -33,6 +33,7 @@ class Recipe:
 
     coarsest_radius: float = 1.6  # pixels: how thick the hole is where painting starts
     starts: int = 8  # paintings of the coarse scales, of which the most consistent one goes on
+    start_steps: int = 12
     start_targets: int = 1500  # scales up to this many patches are painted several times
     first_noise: tuple[float, float, int] = (0.4, 0.04, 16)  # from, to, steps at the coarsest scale
     noise_share: float = 1.0  # of the surroundings' highest-octave energy, where finer scales start
@@ -46,8 +47,7 @@ class Recipe:
     reach: int = 64  # pixels that random search goes from the best source so far at finer scales; 0 for everywhere
     rim_decay: float = 2.2  # a vote weighs this much less per pixel that its patch lies further inside
     repetition: float = 0.03  # penalty on often used sources, in median patch distances per doubling
-    foreign: float = 1.0  # penalty on sources unlike all of the rim, in patch distances, on scales of
-    foreign_pixels: int = 20_000  # at most so many pixels
+    foreign: float = 1.0  # penalty on sources less like the rim than the rim is like itself, in patch distances
     texture: float = 12.0  # weight of the texture channel
     texture_reach: int = 2
     sharpness: float = 0.02  # of the last vote: sigma² in median patch distances; lower copies, higher blends
@@ -81,12 +81,11 @@ class PatchDenoiser:
         self._last, self._reach = last, reach
         self._calls = self._turns = 0
         self._typical = 0.0
-        self._features = np.empty(len(level.image) * kernels.CHANNELS, np.uint8)
-        self._paint(np.arange(len(level.image), dtype=np.int32), level.image)
-        self._foreign = self._foreignness() if len(level.image) <= recipe.foreign_pixels and recipe.foreign else None
+        self._features = features_of(level, workers)
+        self._foreign = None if level.foreign is None else (level.foreign * recipe.foreign).astype(np.int32)
 
     def __call__(self, noisy: np.ndarray, sigma: float, known: np.ndarray, hole: np.ndarray) -> np.ndarray:
-        self._paint(self._level.pixels, noisy)
+        paint(self._features, self._level.pixels, noisy, self._level.colours, self._workers)
         for turn in range(self._recipe.first_sweeps if self._calls == 0 else self._recipe.sweeps):
             self._sweep(rescore=turn == 0)
         self._calls += 1
@@ -94,14 +93,6 @@ class PatchDenoiser:
         sharpness = sharpness_of(self._recipe, self._typical) if sigma <= self._last else 0.0
         pixels = self._level.pixels
         return vote(self._level, pixels, self.field, self._workers, decay=self._recipe.rim_decay, sharpness=sharpness)
-
-    def _paint(self, pixels: np.ndarray, values: np.ndarray) -> None:
-        colours = self._level.colours
-        self._workers.each(
-            lambda _, low, high: kernels.paint(self._features, pixels, values, colours, low, high),
-            len(pixels),
-            16 * STRIP,
-        )
 
     def _sweep(self, *, rescore: bool) -> None:
         level, targets = self._level, self._level.targets
@@ -133,30 +124,6 @@ class PatchDenoiser:
         self._turns += 1
         if rescore:
             self._typical = level.typical_cost
-
-    def _foreignness(self) -> np.ndarray:
-        """How much less like the rim each source is than the rim is like itself, in patch distances.
-
-        What is painted should be of the place: without this, a piece of something far away that happens to lie before
-        the same background is as good as that background.
-        """
-        level = self._level
-        near = level.valid.reshape(level.hole.shape) & dilate(level.hole, 2 * kernels.RADIUS + 2)
-        rim = np.flatnonzero(near).astype(np.int32)
-        if len(rim) < 2:
-            return np.zeros(len(level.image), np.int32)
-        examples = rim[:: max(2, len(rim) // 128)]
-        distance = np.zeros(len(level.image), np.int32)
-        self._workers.each(
-            lambda _, low, high: kernels.foreignness(
-                self._features, level.width, level.valid, examples, low, high, distance
-            ),
-            len(distance),
-            512,
-        )
-        others = np.setdiff1d(rim, examples, assume_unique=True)
-        usual = np.quantile(distance[others], 0.9)
-        return (np.maximum(distance - usual, 0) * self._recipe.foreign).astype(np.int32)
 
     def _penalties(self) -> tuple[np.ndarray, int]:
         """Penalty per run of sources, and how often a source's number is halved to find its run."""
@@ -220,6 +187,8 @@ class PatchEngine:
         recipe = self._recipe
         if index == 0:
             return recipe.first_noise[2]
+        if len(levels[index].targets) <= recipe.start_targets:
+            return recipe.start_steps
         steps = recipe.fine_steps if index == len(levels) - 1 else recipe.steps
         excess = max(1.0, len(levels[index].targets) / recipe.patience)
         return max(recipe.least_steps, round(steps / math.sqrt(excess)))

@@ -18,6 +18,8 @@ from eraser.window import tighten
 RADIUS = kernels.RADIUS
 STRIP = 4096  # pixels a thread takes at once; a constant, because results depend on it
 ROWS = 64  # image rows a thread takes at once
+FOREIGN_PIXELS = 20_000  # finer levels than that only refine what coarser ones chose
+EXAMPLES = 128  # rim patches that stand for all of them
 LEAST_SOURCES = 32  # a level with fewer known patches is too coarse to start from
 
 
@@ -52,6 +54,7 @@ class Level:
     pixels: np.ndarray  # (N,) int32: the hole's pixels
     depth: np.ndarray  # (n,) int16: distance to the rim, in kernels.DEPTH_UNITs
     source_count: int
+    foreign: np.ndarray | None = None  # (n,) int32: how much less like the rim a source is than the rim is like itself
     cost: np.ndarray = field(init=False)  # (n,) int32: distance of each target's patch to its source
 
     def __post_init__(self) -> None:
@@ -107,6 +110,8 @@ def build_levels(
         level = _level(image, hole, depth, _texture(energy, known, texture, texture_reach, workers))
         if level.source_count < LEAST_SOURCES or not len(level.targets):
             break
+        if len(level.image) <= FOREIGN_PIXELS:
+            level.foreign = _foreignness(level, workers)
         levels.append(level)
     return levels[::-1]
 
@@ -118,6 +123,42 @@ def grain(level: Level) -> float:
     low = double(halve(crop, np.zeros_like(hole))[0], *hole.shape)
     known = ~dilate(hole, RADIUS)
     return float(np.sqrt(np.mean((crop - low)[known] ** 2))) if known.any() else 0.0
+
+
+def features_of(level: Level, workers: Workers) -> np.ndarray:
+    """The level's image as the bytes that patches are compared by: (n * CHANNELS,) uint8."""
+    features = np.empty(len(level.image) * kernels.CHANNELS, np.uint8)
+    paint(features, np.arange(len(level.image), dtype=np.int32), level.image, level.colours, workers)
+    return features
+
+
+def paint(features: np.ndarray, pixels: np.ndarray, values: np.ndarray, colours: int, workers: Workers) -> None:
+    """Write values (P, ...) into the features of these pixels (P,)."""
+    workers.each(
+        lambda _, low, high: kernels.paint(features, pixels, values, colours, low, high), len(pixels), 16 * STRIP
+    )
+
+
+def _foreignness(level: Level, workers: Workers) -> np.ndarray:
+    """How much less like the rim each source is than the rim is like itself, in patch distances: (n,) int32.
+
+    What is painted should be of the place: without this, a piece of something far away that happens to lie before the
+    same background is as good as that background.
+    """
+    near = level.valid.reshape(level.hole.shape) & dilate(level.hole, 2 * RADIUS + 2)
+    rim = np.flatnonzero(near).astype(np.int32)
+    distance = np.zeros(len(level.image), np.int32)
+    if len(rim) < 2:
+        return distance
+    examples = rim[:: max(2, len(rim) // EXAMPLES)]
+    features = features_of(level, workers)
+    workers.each(
+        lambda _, low, high: kernels.foreignness(features, level.width, level.valid, examples, low, high, distance),
+        len(distance),
+        512,
+    )
+    usual = np.quantile(distance[np.setdiff1d(rim, examples, assume_unique=True)], 0.9)
+    return np.maximum(distance - int(usual), 0)
 
 
 def _level(image: np.ndarray, hole: np.ndarray, depth: np.ndarray, texture: np.ndarray) -> Level:
