@@ -62,7 +62,7 @@ def test_every_hole_pixel_lies_in_exactly_one_target(hole):
 def test_windows_together_cost_no_more_than_the_image_or_a_few_small_windows(hole):
     area = sum(part.box.area for part in windows(hole))
     one_speck = (2 * window.LEAST_CONTEXT + 1) ** 2
-    assert area <= max(hole.size, 2 * one_speck + window.SPRAWL * hole.sum())
+    assert area <= 1.5 * max(hole.size, 2 * one_speck + window.SPRAWL * hole.sum())
 
 
 @given(
