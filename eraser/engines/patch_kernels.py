@@ -417,7 +417,8 @@ def seam_steps(image, values, colours, width, hole_index, pixels, label, low, hi
                 continue
             shift = dy * width + dx
             other = hole_index[pixel + shift]
-            beyond = source + shift
+            # beside the image's left and right edge there is nothing, though the next number is a pixel
+            beyond = source + shift if 0 <= source % width + dx < width else -1
             mine = 0 <= beyond < size and hole_index[beyond] < 0
             theirs = False
             back = 0
@@ -425,7 +426,7 @@ def seam_steps(image, values, colours, width, hole_index, pixels, label, low, hi
                 if label[other] < 0 or label[other] == beyond:
                     continue
                 back = label[other] - shift
-                theirs = 0 <= back < size and hole_index[back] < 0
+                theirs = 0 <= back < size and hole_index[back] < 0 and 0 <= label[other] % width - dx < width
             if not mine and not theirs:
                 continue
             # from either side an edge must count the same, or corrections add up to tints
