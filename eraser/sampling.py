@@ -62,7 +62,8 @@ def sample(
     hole    broadcasts to known, 1 where something must be painted, 0 elsewhere
     sigmas  falling, the last one 0; the last Step's `clean` is the result
     noise   called with a shape, gives unit normal noise: the only source of randomness
-    start   the estimate that the first level's noise is added to (default: known, the hole blanked)
+    start   the estimate that the first level's noise is added to (default: known, the hole blanked); known and hole
+            need only broadcast to its shape
     resample  how often each level is walked; default 1, or 10 for a denoiser that does not see the known pixels
 
     Karras et al. 2022 (arXiv:2206.00364), eq. 3 and alg. 2, with the ancestral noise of Song et al. 2021; walking a
@@ -70,14 +71,15 @@ def sample(
     """
     times = resample if resample is not None else (1 if denoiser.sees_known else 10)
     levels = [float(sigma) for sigma in sigmas]
-    x = (known * (1 - hole) if start is None else start) + levels[0] * noise(known.shape)
+    start = known * (1 - hole) if start is None else start
+    x = start + levels[0] * noise(start.shape)
     for index, (sigma, lower) in enumerate(pairwise(levels)):
         for again in range(times):
             clean = denoiser(x, sigma, known, hole)
             clean = clean * hole + known * (1 - hole)
             yield Step(index, sigma, x, clean)
             down, up = split_noise(sigma, lower, eta)
-            x = clean + (x - clean) * (down / sigma)
+            x = clean + (x - clean) * (down / sigma) if down > 0 else clean
             if up > 0:
                 x = x + up * noise(x.shape)
             if lower == 0:

@@ -178,9 +178,10 @@ class PatchEngine:
                 best = painting
         rng = np.random.default_rng((seed, starts))
         finest = yield from self._descend(levels, range(coarse, len(levels)), best, rng, tracker)
-        level = levels[-1]
+        level = finest.level
+        del levels, best  # what is left to do needs the memory of the coarser scales
         result = view.pixels.reshape(len(level.image), -1).copy()
-        result[level.pixels] = self._finish(finest)
+        result[level.pixels] = np.clip(self._finish(finest), -1, 1)
         return result.reshape(view.pixels.shape)
 
     def _step_count(self, levels: list[Level], index: int) -> int:
@@ -214,8 +215,8 @@ class PatchEngine:
             values = start
             for step in sample(
                 denoiser,
-                np.zeros_like(start),
-                np.ones((len(start), 1), np.float32),
+                np.zeros((1, 1), np.float32),
+                np.ones((1, 1), np.float32),  # the loop runs on the hole's pixels alone
                 sigmas,
                 noise=ColourNoise(rng, level.colours),
                 start=start,

@@ -128,7 +128,12 @@ def grain(level: Level) -> float:
 def features_of(level: Level, workers: Workers) -> np.ndarray:
     """The level's image as the bytes that patches are compared by: (n * CHANNELS,) uint8."""
     features = np.empty(len(level.image) * kernels.CHANNELS, np.uint8)
-    paint(features, np.arange(len(level.image), dtype=np.int32), level.image, level.colours, workers)
+
+    def paint_strip(_: int, low: int, high: int) -> None:
+        places = np.arange(low, high, dtype=np.int32)
+        kernels.paint(features, places, level.image[low:high], level.colours, 0, high - low)
+
+    workers.each(paint_strip, len(level.image), 16 * STRIP)
     return features
 
 

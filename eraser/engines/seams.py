@@ -30,18 +30,18 @@ def level_rim(level: Level, field: np.ndarray, values: np.ndarray, workers: Work
     box = level.hole_box.pad(2 * RADIUS + 4).clamp(level.box)
     hole = level.hole[box.slices]
     ring = dilate(hole, RADIUS) & ~hole
-    places = np.arange(len(level.image), dtype=np.int32).reshape(level.hole.shape)[box.slices][ring]
+    y, x = np.nonzero(ring)
+    places = ((y + box.y) * level.width + x + box.x).astype(np.int32)
     told = vote(level, places, field, workers, decay=1.0)
     seen = np.isfinite(told).all(axis=1)
     known = np.zeros(ring.shape, np.float32)
     known[ring] = seen
-    correction = np.zeros((*ring.shape, level.colours), np.float32)
-    for channel in range(level.colours):
+    levelled = values.copy()
+    for channel in range(level.colours):  # one at a time: a third of the memory
         step = np.zeros(ring.shape, np.float32)
         step[ring] = np.where(seen, level.image[places, channel] - told[:, channel], 0)
-        correction[:, :, channel] = np.where(known > 0, box_ratio(step, known, 2 * RADIUS, workers), 0)
-    levelled = values.copy()
-    levelled[:, : level.colours] += push_pull(correction, known)[hole]
+        smooth = np.where(known > 0, box_ratio(step, known, 2 * RADIUS, workers), 0)
+        levelled[:, channel] += push_pull(smooth[:, :, None], known)[:, :, 0][hole]
     return levelled
 
 
@@ -72,10 +72,14 @@ def level_seams(
         ),
         len(level.pixels),
     )
-    crop = level.hole[level.hole_box.slices]
-    source = np.zeros((*crop.shape, level.colours), np.float32)
-    source[crop] = steps
-    return values[:, : level.colours] + membrane(source, crop, workers)[crop]
+    # with known pixels around it, also at coarse scales: the correction is held to 0 there, but not at the crop's edge
+    crop = level.hole[level.hole_box.pad(round(REACH)).clamp(level.box).slices]
+    levelled = values[:, : level.colours].copy()
+    for channel in range(level.colours):  # one at a time: a third of the memory
+        source = np.zeros((*crop.shape, 1), np.float32)
+        source[crop, 0] = steps[:, channel]
+        levelled[:, channel] += membrane(source, crop, workers)[crop, 0]
+    return levelled
 
 
 def membrane(source: np.ndarray, hole: np.ndarray, workers: Workers, pull: float = 1 / REACH**2) -> np.ndarray:
