@@ -209,9 +209,13 @@ def _pixels(name: str, amount: Amount, length: int) -> int:
                 raise OutOfRange(f"{name} is {amount}, above 400%", hint="extend in several goes")
             return round(length * number / 100)
         amount = int(number)
-    if amount < 0:
+    try:
+        pixels = int(amount)
+    except (TypeError, ValueError, OverflowError):  # None, nan, infinity
+        raise OutOfRange(f"{name} is {amount}, not an amount", hint=hint) from None
+    if pixels < 0:
         raise OutOfRange(f"{name} is {amount}, below 0", hint=hint)
-    return int(amount)
+    return pixels
 
 
 def _ratio(aspect: str | float) -> float:
