@@ -51,7 +51,7 @@ class Recipe:
     texture: float = 12.0  # weight of the texture channel
     texture_reach: int = 2
     sharpness: float = 0.02  # of the last vote: sigma² in median patch distances; lower copies, higher blends
-    seam_tolerance: float = 0.2
+    seam_tolerance: float = 0.5  # steps between pieces well above it are edges, and stay
 
 
 class PatchDenoiser:

@@ -14,7 +14,7 @@ from eraser.engines.patch_fields import vote
 from eraser.engines.patch_levels import RADIUS, ROWS, Level, Workers, box_ratio
 from eraser.pyramid import dilate, double, push_pull
 
-TOLERANCE = 0.2  # of the [-1, 1] range: steps well above it are edges that somebody wants to see
+TOLERANCE = 0.5  # of the [-1, 1] range: steps well above it are edges that somebody wants to see
 SMOOTH = 0.6  # of the texture channel: a clear sky has less, water about as much
 REACH = 60.0  # pixels over which a correction dies away: without it small errors add up to tints
 SPEED = 1.6  # over-relaxation
