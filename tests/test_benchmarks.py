@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import peers, report, run, scores, suites, worker
+from benchmarks import peers, readme, report, run, scores, suites, worker
 from benchmarks.scenes import SCENES, render
 from benchmarks.sheets import crop_around, draw_sheets, save_pages
 
@@ -400,3 +400,22 @@ def test_the_crop_holds_the_hole_or_is_cut_but_never_scaled():
 
 def test_a_case_without_pictures_gets_no_sheet(tmp_path):
     assert draw_sheets(report.Results.gather([row("ours", "a", 0)]), [tmp_path], tmp_path / "sheets", 0) == []
+
+
+def test_the_readme_gets_the_comparison_between_its_markers_and_nothing_else_changes():
+    scored = [row("ours", "a", 0, suite="synthetic", swd=1.0), row("telea", "a", 0, suite="synthetic", swd=3.0)]
+    scored += [row("ours", "b", 0, suite="restore@1000", swd=2.0), row("telea", "b", 0, suite="restore@1000", swd=5.0)]
+    size = {"width": 1000, "height": 1000}
+    timed = [row("ours", "c", 0, suite="speed", seconds=0.5, **size)]
+    timed += [row("telea", "c", 0, suite="speed", seconds=2.0, **size)]
+    timed += [row("telea", "large", 0, suite="speed", seconds=99.0, width=4000, height=3000)]
+    section = readme.comparison(Results.gather(scored), Results.gather(timed))
+    lines = {line.split("|")[1].strip(): line for line in section.splitlines() if line.startswith("|")}
+    assert "| 1.50 |" in lines["ours"] and "| 4.00 |" in lines["OpenCV Telea"]
+    assert lines["OpenCV Telea"].endswith("| 4.0x |")
+    text = f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n"
+    written = readme.between_markers(text, section)
+    assert written.startswith("before\n") and written.endswith("after\n") and "old" not in written
+    assert readme.between_markers(written, section) == written
+    with pytest.raises(ValueError, match="has no"):
+        readme.between_markers("no markers", section)
