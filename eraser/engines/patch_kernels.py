@@ -246,7 +246,7 @@ def vote(image, width, pixels, low, high, field, cost, depth, weights, sharpness
                     out[k, c] += weight * image[source, c]
                 total += weight
         for c in range(channels):
-            out[k, c] /= total
+            out[k, c] = out[k, c] / total if total > 0 else np.float32(np.nan)
 
 
 @njit(nogil=True, cache=True)
@@ -457,30 +457,101 @@ def seam_steps(image, values, colours, width, hole_index, pixels, label, low, hi
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def relax(surface, source, hole, low, high, parity, speed, pull):
-    """One half sweep (pixels with (y + x) % 2 == parity, rows low:high) of over-relaxation towards
-    (4 + pull) u - (sum of u around) + source = 0 in the hole; u = 0 outside, no slope across the image's border.
+def relax(surface, source, anchor, right, down, low, high, parity):
+    """One half sweep (cells with (y + x) % 2 == parity, rows low:high) of Gauss and Seidel towards balance:
+    anchor * u + (sum over neighbours of tie * (u - neighbour)) + source = 0.
 
-    surface, source (H, W, C) float32 · hole (H, W) bool.
+    surface, source (H, W, C) · anchor, right, down (H, W): the ties to 0 and to the next cells; all float32.
+    Cells without an anchor are left alone.
     """
-    height, width, channels = surface.shape
+    _, width, channels = surface.shape
     for y in range(low, high):
         for x in range((y + parity) % 2, width, 2):
-            if not hole[y, x]:
+            if anchor[y, x] <= 0:
                 continue
+            east, south = right[y, x], down[y, x]
+            west = right[y, x - 1] if x > 0 else np.float32(0)
+            north = down[y - 1, x] if y > 0 else np.float32(0)
+            every = anchor[y, x] + east + south + west + north
             for c in range(channels):
                 total = -source[y, x, c]
-                count = np.float32(pull)
-                if x > 0:
-                    total += surface[y, x - 1, c]
-                    count += 1
-                if x + 1 < width:
-                    total += surface[y, x + 1, c]
-                    count += 1
-                if y > 0:
-                    total += surface[y - 1, x, c]
-                    count += 1
-                if y + 1 < height:
-                    total += surface[y + 1, x, c]
-                    count += 1
-                surface[y, x, c] += speed * (total / count - surface[y, x, c])
+                if east > 0:
+                    total += east * surface[y, x + 1, c]
+                if south > 0:
+                    total += south * surface[y + 1, x, c]
+                if west > 0:
+                    total += west * surface[y, x - 1, c]
+                if north > 0:
+                    total += north * surface[y - 1, x, c]
+                surface[y, x, c] = total / every
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def imbalance(surface, source, anchor, right, down, low, high, rest):
+    """Rows low:high of the left side of relax's equation -> rest (H, W, C); 0 where there is no anchor."""
+    _, width, channels = surface.shape
+    for y in range(low, high):
+        for x in range(width):
+            east, south = right[y, x], down[y, x]
+            west = right[y, x - 1] if x > 0 else np.float32(0)
+            north = down[y - 1, x] if y > 0 else np.float32(0)
+            for c in range(channels):
+                total = np.float32(0)
+                if anchor[y, x] > 0:
+                    here = surface[y, x, c]
+                    total = source[y, x, c] + anchor[y, x] * here
+                    if east > 0:
+                        total += east * (here - surface[y, x + 1, c])
+                    if south > 0:
+                        total += south * (here - surface[y + 1, x, c])
+                    if west > 0:
+                        total += west * (here - surface[y, x - 1, c])
+                    if north > 0:
+                        total += north * (here - surface[y - 1, x, c])
+                rest[y, x, c] = total
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def gather(fine, low, high, coarse):
+    """Rows low:high of coarse (ceil(H/2), ceil(W/2), C): what `spread` would hand out, collected. The transpose."""
+    height, width, channels = fine.shape
+    for y in range(low, high):
+        coarse[y] = 0
+        for dv in range(-1, 3):
+            v = max(2 * y + dv, 0)
+            if v >= height:
+                if v > height or height % 2:
+                    continue
+                v = height - 1
+            tall = np.float32(0.75 if dv == 0 or dv == 1 else 0.25)
+            for x in range(coarse.shape[1]):
+                for c in range(channels):
+                    row = np.float32(0.75) * fine[v, 2 * x, c] + np.float32(0.25) * fine[v, max(2 * x - 1, 0), c]
+                    if 2 * x + 1 < width:
+                        row += np.float32(0.75) * fine[v, 2 * x + 1, c]
+                        if 2 * x + 2 < width:
+                            row += np.float32(0.25) * fine[v, 2 * x + 2, c]
+                        else:
+                            row += np.float32(0.25) * fine[v, 2 * x + 1, c]
+                    coarse[y, x, c] += tall * row
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def spread(coarse, anchor, low, high, fine):
+    """Rows low:high: add coarse, doubled bilinearly, to fine (H, W, C) where there is an anchor (H, W)."""
+    _, width, channels = fine.shape
+    rows, columns = coarse.shape[:2]
+    for y in range(low, high):
+        v = y // 2
+        beside = min(max(v + (1 if y % 2 else -1), 0), rows - 1)
+        for x in range(width):
+            if anchor[y, x] <= 0:
+                continue
+            u = x // 2
+            next_to = min(max(u + (1 if x % 2 else -1), 0), columns - 1)
+            for c in range(channels):
+                fine[y, x, c] += (
+                    np.float32(0.5625) * coarse[v, u, c]
+                    + np.float32(0.1875) * (coarse[beside, u, c] + coarse[v, next_to, c])
+                    + np.float32(0.0625) * coarse[beside, next_to, c]
+                )

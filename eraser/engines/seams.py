@@ -7,19 +7,32 @@ correction alone, which is smooth away from the seams, so a coarse grid finds ne
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
 from eraser.engines import patch_kernels as kernels
 from eraser.engines.patch_fields import vote
 from eraser.engines.patch_levels import RADIUS, ROWS, Level, Workers, box_ratio
-from eraser.pyramid import dilate, double, push_pull
+from eraser.pyramid import dilate, push_pull
 
 TOLERANCE = 0.5  # of the [-1, 1] range: steps well above it are edges that somebody wants to see
 SMOOTH = 0.6  # of the texture channel: a clear sky has less, water about as much
 REACH = 60.0  # pixels over which a correction dies away: without it small errors add up to tints
-SPEED = 1.6  # over-relaxation
-SWEEPS = 24  # per scale
-COARSEST = 4  # pixels of the shorter side
+CYCLES = 4  # of multigrid: each leaves a half of the error at worst, a fifth as a rule
+SWEEPS = 1  # over both colours of the board, before and after each visit of the coarser scale
+COARSEST = 8  # cells of the longer side
+COARSEST_SWEEPS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """A hole at one scale, as springs: (H, W) float32 each. Cells without an anchor are not in the hole."""
+
+    anchor: np.ndarray  # to 0: by known neighbours, and everywhere a little
+    right: np.ndarray  # to the next cell
+    down: np.ndarray
 
 
 def level_rim(level: Level, field: np.ndarray, values: np.ndarray, workers: Workers) -> np.ndarray:
@@ -72,50 +85,93 @@ def level_seams(
         ),
         len(level.pixels),
     )
-    # with known pixels around it, also at coarse scales: the correction is held to 0 there, but not at the crop's edge
-    crop = level.hole[level.hole_box.pad(round(REACH)).clamp(level.box).slices]
+    # one more pixel all round: those known ones hold the correction to 0
+    crop = level.hole[level.hole_box.pad(1).clamp(level.box).slices]
+    scales = meshes(crop)
     levelled = values[:, : level.colours].copy()
     for channel in range(level.colours):  # one at a time: a third of the memory
         source = np.zeros((*crop.shape, 1), np.float32)
         source[crop, 0] = steps[:, channel]
-        levelled[:, channel] += membrane(source, crop, workers)[crop, 0]
+        levelled[:, channel] += membrane(source, scales, workers)[crop, 0]
     return levelled
 
 
-def membrane(source: np.ndarray, hole: np.ndarray, workers: Workers, pull: float = 1 / REACH**2) -> np.ndarray:
-    """u (H, W, C) with (4 + pull) u - (sum of u around) = -source in the hole, u = 0 outside, nearly; coarse to fine.
+def meshes(hole: np.ndarray, pull: float = 1 / REACH**2) -> list[Mesh]:
+    """The hole at all scales, finest first; known pixels must be in the array to be felt, beyond it nothing is."""
+    known = ~hole
+    ties: list[np.ndarray] = [np.zeros(hole.shape, np.float32) for _ in range(3)]
+    right, down, rim = ties
+    right[:, :-1] = hole[:, :-1] & hole[:, 1:]
+    down[:-1] = hole[:-1] & hole[1:]
+    rim[:, 1:] += known[:, :-1]
+    rim[:, :-1] += known[:, 1:]
+    rim[1:] += known[:-1]
+    rim[:-1] += known[1:]
+    rim *= hole
+    mass = hole * np.float32(pull)
+    found = [Mesh(rim + mass, right, down)]
+    # where a cell is held by its mass as firmly as by its neighbours, sweeps alone are quick
+    while max(hole.shape) > COARSEST and mass.max() < 1:
+        # the middle of a cell twice as large is half a cell further from the rim
+        rim, mass = _pool(rim / (1 + rim / 2)), _pool(mass)
+        right, down = _even(right), _even(down)
+        right = (right[::2, 1::2] + right[1::2, 1::2]) / 2
+        down = (down[1::2, ::2] + down[1::2, 1::2]) / 2
+        hole = mass > 0
+        found.append(Mesh(rim + mass, right, down))
+    return found
 
-    A scale starts from the coarser scale's answer (cascadic multigrid, Bornemann & Deuflhard 1996).
+
+def membrane(source: np.ndarray, scales: list[Mesh], workers: Workers) -> np.ndarray:
+    """u (H, W, C) with (4 + pull) u - (sum of u around) = -source in the hole, u = 0 outside, to a few percent.
+
+    Multigrid with W cycles (Brandt 1977): plain coarse to fine would lose the steps, which are pairs of opposite
+    sources side by side, and a correction too large by half shows as a tint.
     """
-    height, width = hole.shape
-    if min(height, width) > COARSEST:
-        surface = double(membrane(_pool(source * hole[:, :, None]), _pool(hole) >= 2, workers, 4 * pull), height, width)
-        surface = np.where(hole[:, :, None], surface, 0).astype(np.float32)
-    else:
-        surface = np.zeros(source.shape, np.float32)
-    for half in range(2 * SWEEPS):
-        _relax(surface, source, hole, half % 2, pull, workers)
+    surface = np.zeros(source.shape, np.float32)
+    for _ in range(CYCLES):
+        _cycle(surface, source, scales, workers)
     return surface
 
 
-def _relax(
-    surface: np.ndarray, source: np.ndarray, hole: np.ndarray, parity: int, pull: float, workers: Workers
-) -> None:
-    workers.each(
-        lambda _, low, high: kernels.relax(
-            surface, source, hole, low, high, parity, np.float32(SPEED), np.float32(pull)
-        ),
-        len(surface),
-        ROWS,
+def _cycle(surface: np.ndarray, source: np.ndarray, scales: list[Mesh], workers: Workers) -> None:
+    mesh, *coarser = scales
+    if not coarser:
+        _relax(surface, source, mesh, [0, 1] * COARSEST_SWEEPS, workers)
+        return
+    _relax(surface, source, mesh, [0, 1] * SWEEPS, workers)
+    rest = np.empty_like(surface)
+    _each_row(
+        workers,
+        surface,
+        lambda low, high: kernels.imbalance(surface, source, mesh.anchor, mesh.right, mesh.down, low, high, rest),
     )
+    below = np.empty((*coarser[0].anchor.shape, source.shape[2]), np.float32)
+    _each_row(workers, below, lambda low, high: kernels.gather(rest, low, high, below))
+    correction = np.zeros_like(below)
+    for _ in range(2):
+        _cycle(correction, below, coarser, workers)
+    _each_row(workers, surface, lambda low, high: kernels.spread(correction, mesh.anchor, low, high, surface))
+    _relax(surface, source, mesh, [1, 0] * SWEEPS, workers)
+
+
+def _relax(surface: np.ndarray, source: np.ndarray, mesh: Mesh, parities: list[int], workers: Workers) -> None:
+    def half_sweep(parity: int) -> Callable[[int, int], object]:
+        return lambda low, high: kernels.relax(surface, source, mesh.anchor, mesh.right, mesh.down, low, high, parity)
+
+    for parity in parities:
+        _each_row(workers, surface, half_sweep(parity))
+
+
+def _each_row(workers: Workers, image: np.ndarray, kernel: Callable[[int, int], object]) -> None:
+    workers.each(lambda _, low, high: kernel(low, high), len(image), ROWS)
 
 
 def _pool(array: np.ndarray) -> np.ndarray:
     """Sums over 2x2."""
-    odd = [(0, length % 2) for length in array.shape[:2]] + [(0, 0)] * (array.ndim - 2)
-    padded = np.pad(array, odd) if any(after for _, after in odd) else array
-    kind = np.uint8 if array.dtype == np.bool_ else array.dtype
-    total = padded[::2, ::2].astype(kind)
-    for dy, dx in ((0, 1), (1, 0), (1, 1)):
-        total += padded[dy::2, dx::2]
-    return total
+    even = _even(array)
+    return even[::2, ::2] + even[::2, 1::2] + even[1::2, ::2] + even[1::2, 1::2]
+
+
+def _even(array: np.ndarray) -> np.ndarray:
+    return np.pad(array, [(0, length % 2) for length in array.shape])

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from eraser.engines import patch_kernels as kernels
+from eraser.pyramid import double
 
 RADIUS = kernels.RADIUS
 CASES = range(40)
@@ -388,6 +389,26 @@ def test_vote_is_the_weighted_mean_of_the_patches_over_a_pixel(seed, sharpness):
         assert out[k] == pytest.approx(expected, abs=2e-4)
 
 
+def test_a_vote_without_a_patch_is_nan():
+    case = make_case(0)
+    size = case.height * case.width
+    out = np.zeros((1, 3), np.float32)
+    kernels.vote(
+        image=np.ones((size, 3), np.float32),
+        width=case.width,
+        pixels=case.pixels[:1],
+        low=0,
+        high=1,
+        field=np.full(size, -1, np.int32),
+        cost=np.zeros(size, np.int32),
+        depth=np.zeros(size, np.int16),
+        weights=np.ones(kernels.DEPTH_TABLE, np.float32),
+        sharpness=np.float32(0),
+        out=out,
+    )
+    assert np.isnan(out).all()
+
+
 @pytest.mark.parametrize("seed", CASES)
 def test_the_sharpest_source_is_that_of_the_cheapest_patch(seed):
     case = make_case(seed)
@@ -628,27 +649,101 @@ def test_seam_steps_are_what_two_sources_show_and_the_painting_lacks(seed, colou
     assert np.allclose(steps, slow_seam_steps(case, image, values, colours, label, 0.2, 0.6), atol=1e-4)
 
 
+@dataclass(frozen=True)
+class Springs:
+    """Cells tied to 0 and to each other, some of them in no hole."""
+
+    anchor: np.ndarray
+    right: np.ndarray
+    down: np.ndarray
+
+    @classmethod
+    def of(cls, case: Case) -> Springs:
+        inside = case.hole
+        strength = case.rng.uniform(0.1, 2, (3, *inside.shape)).astype(np.float32)
+        right, down = np.zeros_like(inside), np.zeros_like(inside)
+        right[:, :-1] = inside[:, :-1] & inside[:, 1:]
+        down[:-1] = inside[:-1] & inside[1:]
+        return cls(strength[0] * inside, strength[1] * right, strength[2] * down)
+
+    def around(self, y: int, x: int):
+        """(strength, place) of a cell's ties to others."""
+        height, width = self.anchor.shape
+        ties = [
+            (self.right[y, x], (y, x + 1)),
+            (self.down[y, x], (y + 1, x)),
+            (self.right[y, x - 1] if x else 0, (y, x - 1)),
+            (self.down[y - 1, x] if y else 0, (y - 1, x)),
+        ]
+        return [(tie, (v, u)) for tie, (v, u) in ties if 0 <= v < height and 0 <= u < width]
+
+    def imbalance(self, surface: np.ndarray, source: np.ndarray, y: int, x: int) -> np.ndarray:
+        ties = sum(tie * (surface[y, x] - surface[place]) for tie, place in self.around(y, x))
+        return self.anchor[y, x] * surface[y, x] + ties + source[y, x]
+
+
 @pytest.mark.parametrize("seed", range(15))
 @pytest.mark.parametrize("parity", [0, 1])
-def test_relax_moves_every_other_pixel_of_the_hole_towards_balance(seed, parity):
+def test_relax_balances_every_other_cell_of_the_hole(seed, parity):
     case = make_case(seed)
+    springs = Springs.of(case)
     shape = (case.height, case.width, int(case.rng.integers(1, 5)))
     surface = np.where(case.hole[:, :, None], case.rng.normal(size=shape), 0).astype(np.float32)
     source = case.rng.normal(size=shape).astype(np.float32)
-    speed, pull = 1.6, 0.3
-    expected = surface.astype(float)
-    for y in range(case.height):
-        for x in range(case.width):
-            if not case.hole[y, x] or (y + x) % 2 != parity:
-                continue
-            around = [
-                surface[v, u]
-                for v, u in ((y, x - 1), (y, x + 1), (y - 1, x), (y + 1, x))
-                if 0 <= v < case.height and 0 <= u < case.width
-            ]
-            balanced = (np.sum(around, axis=0) - source[y, x]) / (len(around) + pull)
-            expected[y, x] += speed * (balanced - surface[y, x])
+    before = surface.copy()
     middle = case.height // 2
     for low, high in ((middle, case.height), (0, middle)):
-        kernels.relax(surface, source, case.hole, low, high, parity, np.float32(speed), np.float32(pull))
-    assert np.allclose(surface, expected, atol=1e-4)
+        kernels.relax(surface, source, springs.anchor, springs.right, springs.down, low, high, parity)
+    y, x = np.mgrid[: case.height, : case.width]
+    turn = case.hole & ((y + x) % 2 == parity)
+    assert np.array_equal(surface[~turn], before[~turn])
+    for place in np.argwhere(turn):
+        # its neighbours are of the other parity, so what balances it then still does
+        assert springs.imbalance(surface, source, *place) == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_imbalance_is_the_left_side_of_the_equation(seed):
+    case = make_case(seed)
+    springs = Springs.of(case)
+    surface, source = case.rng.normal(size=(2, case.height, case.width, 2)).astype(np.float32)
+    surface[~case.hole] = 0
+    rest = np.full_like(surface, np.nan)
+    middle = case.height // 2
+    for low, high in ((0, middle), (middle, case.height)):
+        kernels.imbalance(surface, source, springs.anchor, springs.right, springs.down, low, high, rest)
+    assert not rest[~case.hole].any()
+    for place in np.argwhere(case.hole):
+        assert rest[tuple(place)] == pytest.approx(springs.imbalance(surface, source, *place), abs=1e-5)
+
+
+SIZES = [(1, 1), (1, 4), (2, 3), (5, 5), (6, 9), (8, 8)]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_spread_adds_the_bilinear_enlargement_inside_the_hole(size):
+    rng = np.random.default_rng(size)
+    coarse = rng.normal(size=((size[0] + 1) // 2, (size[1] + 1) // 2, 2)).astype(np.float32)
+    fine = rng.normal(size=(*size, 2)).astype(np.float32)
+    anchor = (rng.random(size) < 0.7).astype(np.float32)
+    expected = fine + double(coarse, *size) * anchor[:, :, None]
+    middle = size[0] // 2
+    for low, high in ((0, middle), (middle, size[0])):
+        kernels.spread(coarse, anchor, low, high, fine)
+    assert np.allclose(fine, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_gather_is_the_transpose_of_the_enlargement(size):
+    rng = np.random.default_rng(size)
+    fine = rng.normal(size=(*size, 1)).astype(np.float32)
+    rows, columns = (size[0] + 1) // 2, (size[1] + 1) // 2
+    coarse = np.full((rows, columns, 1), np.nan, np.float32)
+    middle = rows // 2
+    for low, high in ((0, middle), (middle, rows)):
+        kernels.gather(fine, low, high, coarse)
+    for y in range(rows):
+        for x in range(columns):
+            one = np.zeros((rows, columns, 1), np.float32)
+            one[y, x] = 1
+            assert coarse[y, x, 0] == pytest.approx(float((double(one, *size) * fine).sum()), abs=1e-5)

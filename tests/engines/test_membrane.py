@@ -1,0 +1,192 @@
+"""The membrane that levels seams against a direct solution, and levelling on paintings whose right answer is known.
+
+tests/engines/test_seams.py looks at whole pieces that are too bright.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage, sparse
+from scipy.sparse.linalg import spsolve
+
+from eraser.canvas import View
+from eraser.engines.patch_levels import Level, Workers, build_levels
+from eraser.engines.seams import level_seams, membrane, meshes
+
+PULL = 1 / 40**2
+WORKERS = Workers(1)
+
+
+def direct(source: np.ndarray, hole: np.ndarray, pull: float) -> np.ndarray:
+    """(neighbours in the array + pull) u - (sum of u around) = -source in the hole, u = 0 on known pixels."""
+    number = np.full(hole.shape, -1)
+    number[hole] = np.arange(hole.sum())
+    rows, columns, values = [], [], []
+    for y, x in np.argwhere(hole):
+        centre = pull
+        for v, u in ((y, x + 1), (y, x - 1), (y + 1, x), (y - 1, x)):
+            if 0 <= v < hole.shape[0] and 0 <= u < hole.shape[1]:
+                centre += 1
+                if hole[v, u]:
+                    rows.append(number[y, x])
+                    columns.append(number[v, u])
+                    values.append(-1.0)
+        rows.append(number[y, x])
+        columns.append(number[y, x])
+        values.append(centre)
+    matrix = sparse.csc_matrix((values, (rows, columns)))
+    surface = np.zeros(source.shape)
+    for channel in range(source.shape[2]):
+        surface[hole, channel] = spsolve(matrix, -source[hole, channel].astype(float))
+    return surface
+
+
+def oval(height: int, width: int) -> np.ndarray:
+    y, x = np.mgrid[:height, :width]
+    return ((y - height / 2 + 0.5) / height) ** 2 + ((x - width / 2 + 0.5) / width) ** 2 < 0.25
+
+
+def box(height: int, width: int) -> np.ndarray:
+    return np.ones((height, width), bool)
+
+
+HOLES = {
+    "one pixel": np.pad(box(1, 1), 1),
+    "thin": np.pad(box(2, 70), 1),
+    "box": np.pad(box(45, 60), 1),
+    "oval": np.pad(oval(70, 51), 1),
+    "ragged": np.pad(np.random.default_rng(0).random((50, 60)) < 0.97, 1),
+    "two": np.pad(np.hstack([oval(40, 30), np.zeros((40, 9), bool), box(40, 20)]), 1),
+    "at the left border": np.pad(box(50, 40), ((1, 1), (0, 1))),
+    "in a corner": np.pad(oval(60, 60)[30:, 30:], ((0, 1), (0, 1))),
+    "across the image": np.pad(box(21, 80), ((1, 1), (0, 0))),
+    "all but a column": np.pad(box(33, 47), ((0, 0), (0, 1))),
+}
+
+
+def sources(hole: np.ndarray) -> np.ndarray:
+    """(H, W, 4): a step down the middle, noise in pairs, noise, and a step all along the rim."""
+    rng = np.random.default_rng(1)
+    height, width = hole.shape
+    source = np.zeros((height, width, 4), np.float32)
+    source[:, width // 2, 0], source[:, width // 2 - 1, 0] = 0.1, -0.1
+    source[:, :, 1] = np.diff(rng.normal(size=(height, width + 1)), axis=1)
+    source[:, :, 2] = rng.normal(size=(height, width))
+    around = np.pad(hole, 1, mode="edge")
+    source[:, :, 3] = 0.1 * sum(
+        ~part for part in (around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:])
+    )
+    return source * hole[:, :, None]
+
+
+@pytest.mark.parametrize("hole", HOLES.values(), ids=HOLES)
+def test_the_membrane_is_within_six_percent_of_the_direct_solution(hole):
+    source = sources(hole)
+    surface = membrane(source, meshes(hole, PULL), WORKERS)
+    expected = direct(source, hole, PULL)
+    assert not surface[~hole].any()
+    # the step along the whole rim is the hardest, steps and noise inside are found nearly exactly
+    for channel, tolerance in enumerate((0.02, 0.02, 0.02, 0.06)):
+        wrong = np.abs(surface[:, :, channel] - expected[:, :, channel]).max()
+        assert wrong <= tolerance * np.abs(expected[:, :, channel]).max() + 1e-7
+
+
+def test_a_membrane_without_sources_is_flat():
+    hole = HOLES["ragged"]
+    assert not membrane(np.zeros((*hole.shape, 3), np.float32), meshes(hole, PULL), WORKERS).any()
+
+
+def test_the_membrane_does_not_depend_on_the_number_of_threads():
+    hole = np.pad(oval(300, 200), 1)
+    source = sources(hole)
+    scales = meshes(hole, PULL)
+    assert membrane(source, scales, Workers(3)).tobytes() == membrane(source, scales, WORKERS).tobytes()
+
+
+def level_of(picture: np.ndarray, hole: np.ndarray) -> Level:
+    view = View(np.where(hole[:, :, None], np.float32(0), picture), hole)
+    return build_levels(view, coarsest_radius=2, texture=1, texture_reach=2, workers=WORKERS)[-1]
+
+
+def copied(level: Level, label: np.ndarray) -> np.ndarray:
+    return level.image[label].copy()
+
+
+def levelled(level: Level, label: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(H, W, C) what level_seams adds."""
+    change = np.zeros((*level.hole.shape, level.colours), np.float32)
+    change[level.hole] = level_seams(level, label, values, WORKERS, tolerance=0.2) - values[:, : level.colours]
+    return change
+
+
+def two_pieces(step: float) -> tuple[Level, np.ndarray, np.ndarray]:
+    """A grey picture, `step` darker and lighter in two corners, and a hole whose halves were copied from these."""
+    picture = np.zeros((120, 240, 3), np.float32)
+    picture[:, :80], picture[:, 160:] = -step / 2, step / 2
+    hole = np.zeros((120, 240), bool)
+    hole[40:80, 100:140] = True
+    level = level_of(picture, hole)
+    left = level.pixels % level.width < 120
+    label = (level.pixels + np.where(left, -70, 70)).astype(np.int32)
+    return level, label, copied(level, label)
+
+
+def test_a_small_step_between_two_copied_pieces_vanishes():
+    level, label, values = two_pieces(0.05)
+    painted = np.zeros((120, 240), np.float32)
+    painted[level.hole] = values[:, 0]
+    assert np.abs(np.diff(painted, axis=1)).max() == pytest.approx(0.05)
+    painted += levelled(level, label, values)[:, :, 0]
+    assert np.abs(painted[:, 100:140]).max() < 0.005  # the picture around is 0
+    assert np.abs(np.diff(painted[40:80, 98:142], axis=1)).max() < 0.003
+
+
+def test_an_edge_far_above_the_tolerance_stays():
+    level, label, values = two_pieces(1.2)
+    assert np.abs(levelled(level, label, values)).max() < 0.05
+
+
+def test_pieces_that_fit_are_not_touched():
+    """A picture of period 20 whose hole was copied from 60 pixels away."""
+    y, x = np.mgrid[:120, :200]
+    pattern = np.random.default_rng(3).uniform(-1, 1, (20, 20, 3)).astype(np.float32)
+    picture = pattern[y % 20, x % 20]
+    hole = np.zeros((120, 200), bool)
+    hole[30:80, 80:120] = True
+    level = level_of(picture, hole)
+    label = (level.pixels - 60).astype(np.int32)
+    assert np.abs(levelled(level, label, copied(level, label))).max() < 1e-5
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_grain_that_does_not_fit_leaves_no_tint(seed):
+    """Blocks from anywhere in a grainy sky: steps along every edge, but on the whole none of them has a side."""
+    rng = np.random.default_rng(seed)
+    grain = 0.03
+    picture = rng.normal(0, grain, (140, 180, 3)).astype(np.float32)
+    hole = np.pad(oval(80, 100), ((30, 30), (40, 40)))
+    level = level_of(picture, hole)
+    y, x = np.divmod(level.pixels, level.width)
+    block = (y // 12) * 20 + x // 12
+    rows = rng.integers(2, 14, 400)[block] + y % 12
+    columns = rng.integers(2, 160, 400)[block] + x % 12
+    label = (rows * level.width + columns).astype(np.int32)
+    assert level.valid[label].all()
+    change = levelled(level, label, copied(level, label))
+    broad = ndimage.uniform_filter(change, (15, 15, 0))
+
+    assert np.abs(change[hole].mean(axis=0)).max() < 0.25 * grain
+    assert np.abs(broad).max() < grain
+
+
+def test_rough_texture_is_left_as_it_is():
+    """No step shows in it, and levelling would only smooth it."""
+    rng = np.random.default_rng(4)
+    rough = rng.uniform(-1, 1, (120, 160, 3)).astype(np.float32)
+    hole = np.zeros((120, 160), bool)
+    hole[40:80, 60:100] = True
+    level = level_of(rough, hole)
+    label = rng.choice(np.flatnonzero(level.valid), len(level.pixels)).astype(np.int32)
+    change = levelled(level, label, copied(level, label))[hole]
+    assert np.abs(change).mean() < 0.05 * rough.std()
