@@ -46,8 +46,8 @@ def comparison(scored: Results, timed: Results) -> str:
     count = {suite: len(names) for suite, names in cases.items()}
     return "\n".join(
         [
-            f"Means over {count[SUITES[0]]} open photographs (1000 pixels wide) and {count[SUITES[1]]} synthetic truths, "
-            "three seeds of ours, inside the hole:\n",
+            f"Means over {count[SUITES[0]]} open photographs (1000 pixels wide) and {count[SUITES[1]]} synthetic "
+            "truths, three seeds of ours, inside the hole:\n",
             table(lines),
             LEGEND + " A star: not on every case.\n",
             machines(Results(scored.rows + timed.rows)),

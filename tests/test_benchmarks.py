@@ -409,13 +409,16 @@ def test_the_readme_gets_the_comparison_between_its_markers_and_nothing_else_cha
     timed = [row("ours", "c", 0, suite="speed", seconds=0.5, **size)]
     timed += [row("telea", "c", 0, suite="speed", seconds=2.0, **size)]
     timed += [row("telea", "large", 0, suite="speed", seconds=99.0, width=4000, height=3000)]
-    section = readme.comparison(Results.gather(scored), Results.gather(timed))
+    section = readme.comparison(report.Results.gather(scored), report.Results.gather(timed))
     lines = {line.split("|")[1].strip(): line for line in section.splitlines() if line.startswith("|")}
-    assert "| 1.50 |" in lines["ours"] and "| 4.00 |" in lines["OpenCV Telea"]
+    assert "| 1.50 |" in lines["ours"]
+    assert "| 4.00 |" in lines["OpenCV Telea"]
     assert lines["OpenCV Telea"].endswith("| 4.0x |")
     text = f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n"
     written = readme.between_markers(text, section)
-    assert written.startswith("before\n") and written.endswith("after\n") and "old" not in written
+    assert written.startswith("before\n")
+    assert written.endswith("after\n")
+    assert "old" not in written
     assert readme.between_markers(written, section) == written
     with pytest.raises(ValueError, match="has no"):
         readme.between_markers("no markers", section)
