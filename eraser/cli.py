@@ -395,16 +395,17 @@ def erase(
     """
     import eraser
     from eraser import files
+    from eraser.masks import prepare
 
     start = time.perf_counter()
     path = output_path(photo, out, "erased", force)
     picture = files.read(photo)
-    hole = gather_hole(picture, mask, boxes, polygons, colours, tolerance)
-    wanted_grow = text_to_grow(grow)
+    # widened here rather than by `erase`, so that the report counts what was really painted
+    hole = prepare(gather_hole(picture, mask, boxes, polygons, colours, tolerance), picture.size, text_to_grow(grow))
 
     def work(watch: Watch) -> tuple[Photo, str]:
         with eraser.Eraser(engine) as session:
-            result = session.erase(picture, hole, seed=seed, grow=wanted_grow, make_opaque=opaque, on_step=watch)
+            result = session.erase(picture, hole, seed=seed, grow=0, make_opaque=opaque, on_step=watch)
             return result, session.info.name
 
     (result, name), painting = paint(work, quiet=quiet or as_json)
@@ -484,7 +485,12 @@ def extend(
 
 @commands.command()
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("eraser-demo"), show_default=True, help="Folder to write to."
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("eraser-demo"),
+    show_default=True,
+    help="Folder to write to.",
 )
 @click.option("--engine", default="auto", show_default=True, help="Which engine paints; see 'eraser engines'.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Another number, another result.")

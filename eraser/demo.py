@@ -80,11 +80,13 @@ def show(
     Returns name, size, hole_pixels, seconds (painting alone) and files. Raises what `Eraser.erase` raises, OutputError.
     """
     import eraser
+    from eraser.masks import prepare
 
     before, mask = load(scene)
+    hole = prepare(mask, eraser.Size(*before.size))
     with eraser.Eraser(engine) as session:
         start = time.perf_counter()
-        after = session.erase(before, mask, seed=seed, on_step=on_step)
+        after = session.erase(before, hole, grow=0, seed=seed, on_step=on_step)
         seconds = time.perf_counter() - start
         name = session.info.name
     pictures = {"before": before, "mask": mask, "after": after, "side-by-side": side_by_side(before, mask, after)}
@@ -97,7 +99,7 @@ def show(
         "seed": seed,
         "width": before.width,
         "height": before.height,
-        "hole_pixels": mask.convert("L").histogram()[255],
+        "hole_pixels": int(hole.sum()),
         "seconds": round(seconds, 3),
         "files": [str(path) for path in paths.values()],
     }

@@ -52,11 +52,6 @@ def distances() -> np.ndarray:
     return np.linalg.norm(places[:, None] - places[None], axis=2)
 
 
-def shrinkage(covariance: np.ndarray, sigma: float) -> np.ndarray:
-    """E[x | x + sigma * noise] as a matrix, for x of this covariance and mean 0."""
-    return np.linalg.solve(covariance + sigma**2 * np.eye(len(covariance)), covariance)
-
-
 class Exact:
     """The best denoiser there is: with the known pixels (hole-aware), or from the noisy image alone (blind)."""
 
@@ -64,21 +59,23 @@ class Exact:
         self.sees_known = sees_known
         self.calls = 0
         self._prior = prior
-        self._matrices: dict[float, np.ndarray] = {}
+        self._variances, self._axes = np.linalg.eigh(prior.remaining if sees_known else prior.covariance)
 
     def __call__(self, noisy, sigma, known, hole):
         self.calls += 1
-        if sigma not in self._matrices:
-            prior = self._prior
-            self._matrices[sigma] = shrinkage(prior.remaining if self.sees_known else prior.covariance, sigma)
         flat = noisy.reshape(len(noisy), -1)
         if self.sees_known:
             mean = self._prior.conditional_mean(known)
             clean = np.full_like(flat, 9.0)  # outside the hole a denoiser may say what it likes
-            clean[:, INSIDE] = mean + (flat[:, INSIDE] - mean) @ self._matrices[sigma]
+            clean[:, INSIDE] = mean + self._shrink(flat[:, INSIDE] - mean, sigma)
         else:
-            clean = flat @ self._matrices[sigma]
+            clean = self._shrink(flat, sigma)
         return clean.reshape(noisy.shape)
+
+    def _shrink(self, noisy: np.ndarray, sigma: float) -> np.ndarray:
+        """E[x | x + sigma * noise = noisy] for x of mean 0, with Wiener's filter along the principal axes."""
+        along = np.einsum("ni,ij->nj", noisy, self._axes) * (self._variances / (self._variances + sigma**2))
+        return np.einsum("nj,ij->ni", along, self._axes)  # not @: BLAS threads wait for each other on busy machines
 
 
 def last(steps) -> Step:
@@ -96,7 +93,7 @@ def known_and_garbage(images: np.ndarray) -> np.ndarray:
 
 def mean_error(prior: Prior, denoiser: Exact, sigmas: np.ndarray, **options) -> float:
     """How far the mean result is from the conditional mean, over many images; 1 is what a grey hole scores."""
-    images = prior.draw(np.random.default_rng(1), 24)
+    images = prior.draw(np.random.default_rng(1), 8)
     step = last(sample(denoiser, known_and_garbage(images), HOLE, sigmas, noise=np.zeros, **options))
     wanted = prior.conditional_mean(images)
     return float(np.linalg.norm(step.clean.reshape(len(images), -1)[:, INSIDE] - wanted) / np.linalg.norm(wanted))

@@ -29,7 +29,7 @@ from eraser.schedule import geometric
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What can be turned; docs/decisions/patch-engine.md tells what was measured. Noise is in the [-1, 1] range."""
+    """What can be turned; docs/decisions/0004-patch-engine.md says what was measured. Noise is in the [-1, 1] range."""
 
     coarsest_radius: float = 1.6  # pixels: how thick the hole is where painting starts
     starts: int = 8  # paintings of the coarse scales, of which the most consistent one goes on

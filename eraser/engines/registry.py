@@ -16,7 +16,7 @@ AUTO = "auto"
 @dataclass(frozen=True, slots=True)
 class Entry:
     info: EngineInfo
-    factory: str  # "module:callable", called without arguments
+    factory: str  # "module:callable", called with the EngineInfo
 
 
 ENTRIES = {

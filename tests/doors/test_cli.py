@@ -100,7 +100,7 @@ def test_everything_marked_is_erased_at_once_and_overlaps_count_once(command: Ca
 
 
 def test_json_says_what_was_done_in_one_object(command: Callable[..., Any]) -> None:
-    done = command("erase photo.png mask.png -o out.png --seed 3 --json")
+    done = command("erase photo.png mask.png -o out.png --seed 3 --grow 0 --json")
     report = json.loads(done.out)
     assert report["ok"] is True
     assert (report["output"], report["width"], report["height"]) == ("out.png", WIDTH, HEIGHT)
@@ -455,3 +455,11 @@ def check_examples(lines: Any) -> int:
             parser.make_context(words[0], words[1:])
         count += 1
     return count
+
+
+def test_pixels_counted_as_painted_include_those_the_mask_was_widened_by(command: Callable[..., Any]) -> None:
+    exact, widened = (
+        json.loads(command(f"erase photo.png mask.png -o out{grow}.png --grow {grow} --json").out) for grow in (0, 3)
+    )
+    assert exact["hole_pixels"] == 10 * 8
+    assert widened["hole_pixels"] > 14 * 12
