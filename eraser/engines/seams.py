@@ -17,7 +17,6 @@ from eraser.engines.patch_fields import vote
 from eraser.engines.patch_levels import RADIUS, ROWS, Level, Workers, box_ratio
 from eraser.pyramid import dilate, push_pull
 
-TOLERANCE = 0.5  # of the [-1, 1] range: steps well above it are edges that somebody wants to see
 SMOOTH = 0.6  # of the texture channel: a clear sky has less, water about as much
 REACH = 60.0  # pixels over which a correction dies away: without it small errors add up to tints
 CYCLES = 4  # of multigrid: each leaves a half of the error at worst, a fifth as a rule
@@ -59,7 +58,7 @@ def level_rim(level: Level, field: np.ndarray, values: np.ndarray, workers: Work
 
 
 def level_seams(
-    level: Level, label: np.ndarray, values: np.ndarray, workers: Workers, *, tolerance: float = TOLERANCE
+    level: Level, label: np.ndarray, values: np.ndarray, workers: Workers, *, tolerance: float
 ) -> np.ndarray:
     """The hole's values without steps between pieces: (N, C) float32.
 
