@@ -198,21 +198,25 @@ def margins(
 
 
 def _pixels(name: str, amount: Amount, length: int) -> int:
-    hint = 'give pixels, or percent of that side like "20%"'
+    hint = 'give whole pixels, or percent of that side like "20%"'
+    asked: float | int = 0
     if isinstance(amount, str):
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%|px)?\s*", amount)
         if match is None:
             raise OutOfRange(f'{name} is "{amount}", not an amount', hint=hint)
-        number = float(match[1])
+        asked = float(match[1])
         if match[2] == "%":
-            if number > 400:
+            if asked > 400:
                 raise OutOfRange(f"{name} is {amount}, above 400%", hint="extend in several goes")
-            return round(length * number / 100)
-        amount = int(number)
+            return round(length * asked / 100)
+    else:
+        asked = amount
     try:
-        pixels = int(amount)
+        pixels = int(asked)
     except (TypeError, ValueError, OverflowError):  # None, nan, infinity
         raise OutOfRange(f"{name} is {amount}, not an amount", hint=hint) from None
+    if pixels != asked:
+        raise OutOfRange(f"{name} is {amount}, not a whole number of pixels", hint=hint)
     if pixels < 0:
         raise OutOfRange(f"{name} is {amount}, below 0", hint=hint)
     return pixels

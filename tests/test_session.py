@@ -332,6 +332,8 @@ def test_sides_aspects_and_sizes_become_margins(asked, expected):
         ({"bottom": ""}, "bottom"),
         ({"left": "5%%"}, "5%%"),
         ({"left": float("nan")}, "nan"),
+        ({"left": 12.7}, "12.7"),
+        ({"right": "12.7px"}, "12.7"),
         ({"left": None}, "None"),
         ({"aspect": "0:9"}, "0:9"),
         ({"aspect": "16:0"}, "16:0"),
