@@ -69,7 +69,7 @@ class WatchedEngine(PatchEngine):
             try:
                 progress = next(steps)
             except StopIteration as finished:
-                self.record.descents.append(Descent(finished.value.cost, previews))
+                self.record.descents.append(Descent(finished.value.mean_cost, previews))
                 return finished.value
             assert progress.preview is not None
             previews[progress.note] = progress.preview

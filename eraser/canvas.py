@@ -47,7 +47,8 @@ class Scale:
     def of(cls, colour: np.ndarray, known: np.ndarray) -> Scale:
         """The scale of a window: (H, W, C) native colour, (H, W) bool known.
 
-        8- and 16-bit images span their type. Floats span [0, 1] unless known values leave it, then what is known;
+        8- and 16-bit images span their type. Floats span [0, 1] unless known values leave it, then what is known
+        less what lies far outside the rest (a sun in the window must not squeeze everything else into one level);
         so do 32-bit integers, which mostly hold 8 or 16 bits.
         """
         dtype = colour.dtype
@@ -240,8 +241,15 @@ def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
 
 def _known_range(colour: np.ndarray, known: np.ndarray) -> tuple[float, float]:
     low, high = np.inf, -np.inf
+    samples = []
     for rows in row_blocks(colour.shape):
         values = colour[rows][known[rows]]
         if values.size:
             low, high = min(low, float(values.min())), max(high, float(values.max()))
-    return (low, high) if low <= high else (0.0, 1.0)
+            samples.append(values.ravel()[:: max(1, values.size // 50_000)])
+    if low > high:
+        return 0.0, 1.0
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is outside low and high anyway
+        near, far = np.quantile(np.concatenate(samples).astype(np.float64), [0.005, 0.995])
+        spread = far / 2 - near / 2
+        return max(low, float(near - spread)), min(high, float(far + spread))

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from eraser import __version__
+from eraser.machine import usable_processors
 
 State = Literal["ok", "absent", "trouble"]
 MARKS: dict[State, str] = {"ok": "ok", "absent": "--", "trouble": "!!"}
@@ -94,12 +95,6 @@ def machine() -> Iterator[Finding]:
     state: State = "ok" if free > GIB else "trouble"
     advice = "" if state == "ok" else "; large photos will not fit, close other programs"
     yield Finding("machine", "memory", state, f"{free / GIB:.1f} of {memory.total / GIB:.1f} GiB free{advice}")
-
-
-def usable_processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def packages() -> Iterator[Finding]:

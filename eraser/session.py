@@ -13,7 +13,7 @@ from eraser.canvas import Canvas, extend
 from eraser.compose import compose
 from eraser.engines import registry
 from eraser.engines.base import EngineInfo, Progress
-from eraser.errors import Cancelled, EngineError, OutOfRange
+from eraser.errors import Cancelled, EngineError, OutOfMemory, OutOfRange
 from eraser.geometry import Box, Size
 from eraser.masks import Grow, prepare
 from eraser.pictures import Picture
@@ -31,13 +31,14 @@ Amount = int | str  # pixels, or percent of that side like "20%"
 OnStep = Callable[[Progress], object]
 MOST_SEED = 2**63 - 1
 MOST_SIDE = 65_535  # pixels of a side after extending: what common formats hold
+MOST_AREA = 500_000_000  # pixels after extending: as many as files are read with
 
 
 class Eraser:
-    """An engine, loaded once. Thread-safe, and a context manager: leaving it forgets the engine.
+    """An engine, loaded once per process. Thread-safe; a context manager, so that engines may come to hold memory.
 
-    engine  a name from `engines()`, or "auto" for the best that is installed
-    Raises UnknownEngine, MissingExtra, MissingWeights.
+    engine  a name from `engines()`, or "auto" for the first of them
+    Raises UnknownEngine, and what loading that engine raises.
     """
 
     def __init__(self, engine: str = registry.AUTO) -> None:
@@ -192,8 +193,11 @@ def margins(
         across, down = wanted.width - of.width, wanted.height - of.height
         sides = {"left": across // 2, "top": down // 2, "right": across - across // 2, "bottom": down - down // 2}
     result = Size(of.width + sides["left"] + sides["right"], of.height + sides["top"] + sides["bottom"])
-    if max(result.width, result.height) > MOST_SIDE:
-        raise OutOfRange(f"the result would be {result}", hint=f"stay within {MOST_SIDE} pixels a side")
+    if max(result.width, result.height) > MOST_SIDE or result.area > MOST_AREA:
+        raise OutOfRange(
+            f"the result would be {result}",
+            hint=f"stay within {MOST_SIDE} pixels a side and {MOST_AREA // 1_000_000} megapixels in all",
+        )
     return sides
 
 
@@ -264,5 +268,9 @@ def _drive(steps: Generator[Progress, None, Any], on_step: OnStep | None) -> Any
                 raise Cancelled(f"cancelled at {progress.fraction:.0%}", hint="nothing was changed")
     except StopIteration as finished:
         return finished.value
+    except MemoryError as error:
+        raise OutOfMemory(
+            "memory ran out while painting", hint="close other programs, or erase in several smaller parts"
+        ) from error
     finally:
         steps.close()

@@ -18,7 +18,7 @@ import eraser
 PACKAGE = Path(eraser.__file__).parent
 
 FLOORS = {
-    0: ["errors", "geometry", "wire"],
+    0: ["errors", "geometry", "machine", "wire"],
     1: [
         "canvas",
         "compose",

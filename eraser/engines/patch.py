@@ -10,7 +10,6 @@ from*, so that every scale is painted with its own, sharp pixels.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -22,6 +21,7 @@ from eraser.engines.base import EngineInfo, Progress
 from eraser.engines.patch_fields import Painting, finer_field, random_field, sharpest_sources, smooth_start, vote
 from eraser.engines.patch_levels import Level, Workers, build_levels, features_of, grain, paint
 from eraser.engines.seams import level_rim, level_seams
+from eraser.machine import usable_processors
 from eraser.pyramid import double, push_pull
 from eraser.sampling import sample
 from eraser.schedule import geometric
@@ -150,11 +150,12 @@ class PatchEngine:
     def __init__(self, info: EngineInfo, *, recipe: Recipe | None = None, threads: int | None = None) -> None:
         self.info = info
         self._recipe = recipe or Recipe()
-        self._workers = Workers(threads or os.cpu_count() or 1)
+        self._workers = Workers(threads or usable_processors())
 
     def fill(self, view: View, *, seed: int, prompt: str | None = None) -> Generator[Progress, None, np.ndarray]:
         """Paint where `view.hole` is True: the Engine contract. There is no prompt to take."""
         recipe = self._recipe
+        yield Progress(0.0, "looking at the surroundings")
         levels = build_levels(
             view,
             coarsest_radius=recipe.coarsest_radius,
@@ -163,7 +164,9 @@ class PatchEngine:
             workers=self._workers,
         )
         if not levels:  # nowhere a whole known patch: a smooth continuation is all there is to say
-            return push_pull(view.pixels, (~view.hole).astype(np.float32))
+            smooth = push_pull(view.pixels, (~view.hole).astype(np.float32))
+            yield Progress(1.0, "a smooth continuation")
+            return smooth
         coarse = 0
         while coarse < len(levels) and len(levels[coarse].targets) <= recipe.start_targets:
             coarse += 1
@@ -174,7 +177,7 @@ class PatchEngine:
         for start in range(starts):
             rng = np.random.default_rng((seed, start))
             painting = yield from self._descend(levels, range(coarse), None, rng, tracker)
-            if best is None or painting.cost < best.cost:
+            if best is None or painting.mean_cost < best.mean_cost:
                 best = painting
         rng = np.random.default_rng((seed, starts))
         finest = yield from self._descend(levels, range(coarse, len(levels)), best, rng, tracker)
@@ -182,6 +185,7 @@ class PatchEngine:
         del levels, best  # what is left to do needs the memory of the coarser scales
         result = view.pixels.reshape(len(level.image), -1).copy()
         result[level.pixels] = np.clip(self._finish(finest), -1, 1)
+        yield Progress(1.0, "seams levelled")
         return result.reshape(view.pixels.shape)
 
     def _step_count(self, levels: list[Level], index: int) -> int:
@@ -211,6 +215,7 @@ class PatchEngine:
                 high = max(0.04, recipe.noise_share * grain(level))
                 sigmas = geometric(high, recipe.last_noise, self._step_count(levels, index))
                 reach = min(reach, recipe.reach or reach)
+            level.cost = np.zeros_like(level.cost)  # paintings keep theirs
             denoiser = PatchDenoiser(level, field, recipe, rng, self._workers, last=sigmas[-2], reach=reach)
             values = start
             for step in sample(
@@ -224,13 +229,14 @@ class PatchEngine:
             ):
                 values = step.clean
                 yield tracker.step(index, level, values)
-            painting = Painting(level, denoiser.field, values, level.mean_cost)
+            painting = Painting(level, denoiser.field, values, level.cost)
         assert painting is not None, "there is at least one level"
         return painting
 
     def _finish(self, painting: Painting) -> np.ndarray:
         """The finest painting's colours, without steps along the rim and between pieces: (N, C)."""
         recipe, level = self._recipe, painting.level
+        level.cost = painting.cost
         sharpness = sharpness_of(recipe, level.typical_cost)
         label = sharpest_sources(level, painting.field, self._workers, decay=recipe.rim_decay, sharpness=sharpness)
         values = level_rim(level, painting.field, painting.values, self._workers)
@@ -256,7 +262,8 @@ class Tracker:
     def __init__(self, view: View, levels: list[Level], steps: list[int]) -> None:
         self._view = view
         self._costs = [len(level.targets) + 500 for level in levels]
-        self._total = sum(cost * count for cost, count in zip(self._costs, steps, strict=True))
+        finish = 2 * self._costs[-1]  # levelling the seams takes about two steps' time
+        self._total = sum(cost * count for cost, count in zip(self._costs, steps, strict=True)) + finish
         self._done = 0
 
     def step(self, index: int, level: Level, values: np.ndarray) -> Progress:

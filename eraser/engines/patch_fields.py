@@ -19,7 +19,12 @@ class Painting:
     level: Level
     field: np.ndarray
     values: np.ndarray
-    cost: float  # mean patch distance: how well the painting agrees with itself and its surroundings
+    cost: np.ndarray  # (n,) int32: distance of each target's patch to its source
+
+    @property
+    def mean_cost(self) -> float:
+        """How well the painting agrees with itself and its surroundings."""
+        return float(self.cost[self.level.targets].mean())
 
 
 def random_field(level: Level, rng: np.random.Generator) -> np.ndarray:

@@ -15,33 +15,19 @@ import os
 
 import numpy as np
 
+from eraser.machine import kernel_cache
+
 if "NUMBA_CACHE_DIR" not in os.environ:
-    # beside the package may be read-only, and numba refuses at import when it finds no writable place
-    import tempfile
-    from pathlib import Path
-
-    from platformdirs import user_cache_path
-
-    for place in (
-        user_cache_path("magic-eraser", appauthor=False) / "numba",
-        Path(tempfile.gettempdir()) / "magic-eraser",
-    ):
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(place, os.W_OK):
-            os.environ["NUMBA_CACHE_DIR"] = str(place)
-            break
+    # numba reads it when it is imported; beside the package may be read-only, and then its import fails
+    os.environ["NUMBA_CACHE_DIR"] = str(kernel_cache())
 
 from llvmlite import ir
-from numba import njit, types
+from numba import njit, types  # after its cache folder is set
 from numba.extending import intrinsic
 
 RADIUS = 2  # patches are 5x5: larger ones scored worse and cost more
 SIDE = 2 * RADIUS + 1
 CHANNELS = 4
-ROW = SIDE * CHANNELS
 CELL_SHIFT = 3  # how often sources are used is counted in runs of 8 pixels
 DEPTH_UNIT = 8  # rim distances are kept in eighths of a pixel
 DEPTH_TABLE = 2 * 4 * DEPTH_UNIT  # centre and pixel of one patch differ by less than 4 pixels
@@ -210,7 +196,7 @@ def foreignness(features, width, valid, examples, low, high, out):
         out[source] = best
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "arcp", "nsz"})  # NaN has a meaning here
 def vote(image, width, pixels, low, high, field, cost, depth, weights, sharpness, out):
     """For pixels[low:high], the weighted mean of what the 25 patches over each would put there -> out[low:high].
 

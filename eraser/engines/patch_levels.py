@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -27,17 +28,25 @@ class Workers:
     """Runs strips of a list in threads. The strips depend on the list's length alone."""
 
     def __init__(self, threads: int) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="eraser") if threads > 1 else None
+        self._threads = threads
+        self._pool: ThreadPoolExecutor | None = None
+        self._owner = 0
+
+    def _running(self) -> ThreadPoolExecutor:
+        if self._pool is None or self._owner != os.getpid():  # threads do not survive a fork
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="eraser")
+            self._owner = os.getpid()
+        return self._pool
 
     def each(self, kernel: Callable[[int, int, int], object], length: int, strip: int = STRIP) -> None:
         """Call kernel(strip number, low, high) over range(length), cut into at most 64 strips."""
         count = max(1, min(64, length // strip))
         bounds = [length * i // count for i in range(count + 1)]
-        if self._pool is None or count == 1:
+        if self._threads == 1 or count == 1:
             for i in range(count):
                 kernel(i, bounds[i], bounds[i + 1])
         else:
-            list(self._pool.map(kernel, range(count), bounds, bounds[1:]))
+            list(self._running().map(kernel, range(count), bounds, bounds[1:]))
 
 
 @dataclass(slots=True)
@@ -74,10 +83,6 @@ class Level:
     def colour_image(self) -> np.ndarray:
         """(H, W, C): a view of the colours."""
         return self.image.reshape(self.height, self.width, -1)[:, :, : self.colours]
-
-    @property
-    def mean_cost(self) -> float:
-        return float(self.cost[self.targets].mean())
 
     @property
     def typical_cost(self) -> float:

@@ -1,0 +1,28 @@
+"""What this machine grants the process: processors, and a place for compiled kernels."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+
+def usable_processors() -> int:
+    """How many processors this process may use: containers and batch systems often grant fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def kernel_cache() -> Path:
+    """A folder for compiled kernels that only this user can write: the user's cache, or a fresh temporary one.
+
+    Never a fixed name in the shared temporary folder: what is loaded from there is run, so it must be one's own.
+    """
+    from platformdirs import user_cache_path
+
+    place = user_cache_path("magic-eraser", appauthor=False) / "numba"
+    with contextlib.suppress(OSError):
+        place.mkdir(parents=True, exist_ok=True)
+    if not os.access(place, os.W_OK):
+        place = Path(tempfile.mkdtemp(prefix="magic-eraser-"))
+    return place
