@@ -217,7 +217,7 @@ def grid(pictures: list[Image.Image], columns: int) -> Image.Image:
 
 
 def save(picture: Image.Image, name: str) -> None:
-    picture.save(IMAGES / f"{name}.webp", quality=82, method=6)
+    picture.save(IMAGES / f"{name}.webp", quality=92, method=6)
 
 
 if __name__ == "__main__":

@@ -117,7 +117,8 @@ class Canvas:
             visible = "" if self.alpha is None or self.hole.all() else " that can be seen"
             raise NothingKnown(
                 f"the mask leaves no pixel{visible} of the {self.size} image outside the hole",
-                hint="leave some of the surroundings unpainted; white is what vanishes, so perhaps invert the mask",
+                hint="leave more of the surroundings unpainted (marks are widened a little unless grow is 0); "
+                "white is what vanishes, so perhaps invert the mask",
             )
         self._check_finite()
 

@@ -28,6 +28,7 @@ from eraser.errors import (
     EmptyHole,
     EngineError,
     EraserError,
+    OutOfMemory,
     OutOfRange,
     OutputExists,
     UnknownEngine,
@@ -60,7 +61,10 @@ def run(arguments: Sequence[str]) -> int:
         hint = f"see '{error.ctx.command_path} --help'" if error.ctx else ""
         return complain(EraserError(error.format_message().rstrip("."), hint=hint), BAD_INPUT, as_json, kind="Usage")
     except (click.Abort, KeyboardInterrupt, Cancelled):
-        return complain(Cancelled("cancelled", hint="nothing was written"), CANCELLED, as_json)
+        return complain(Cancelled("cancelled", hint="nothing half-done was written"), CANCELLED, as_json)
+    except MemoryError:
+        short = OutOfMemory("memory ran out", hint="close other programs, or take a smaller photo")
+        return complain(short, exit_code(short), as_json)
     except EraserError as error:
         return complain(error, exit_code(error), as_json)
     return code if isinstance(code, int) else OK
@@ -138,7 +142,7 @@ def paint(work: Callable[[Watch], Any], *, quiet: bool) -> tuple[Any, float]:
     with Watch(quiet=quiet) as watch:
         result = work(watch)
         if watch.stopped:
-            raise Cancelled("cancelled", hint="nothing was written")
+            raise Cancelled("cancelled", hint="nothing half-done was written")
     return result, time.perf_counter() - start
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 MOST_MEGAPIXELS = 500.0
 FORMATS = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF",
-    ".webp": "WEBP", ".gif": "GIF", ".bmp": "BMP", ".ppm": "PPM", ".pgm": "PPM", ".pbm": "PPM", ".pnm": "PPM",
+    ".webp": "WEBP", ".gif": "GIF", ".bmp": "BMP", ".ppm": "PPM", ".pnm": "PPM",
     ".tga": "TGA", ".jp2": "JPEG2000", ".avif": "AVIF",
 }  # fmt: skip
 _PLUGINS = {

@@ -420,6 +420,6 @@ def _check_size(shape: Iterable[int], size: Size) -> None:
         raise UnsupportedImage(f"a mask of shape {dimensions} is no image", hint="pass (height, width)")
     have = Size(dimensions[1], dimensions[0])
     if have != size:
-        raise SizeMismatch(
-            f"the mask is {have}, the image {size}", hint="resize the mask, or pass the one made from this image"
-        )
+        turned = have == Size(size.height, size.width)
+        hint = "turn the mask as the photo is shown" if turned else "resize it, or pass the one made from this image"
+        raise SizeMismatch(f"the mask is {have}, the image {size}", hint=hint)

@@ -281,7 +281,7 @@ def test_interrupt_ends_the_call_at_the_next_step_and_leaves_no_file(
     monkeypatch.setattr(cli.Watch, "__call__", interrupted)
     done = command("erase photo.png mask.png")
     assert (done.code, done.out, done.added) == (cli.CANCELLED, "", [])
-    assert done.err == "eraser: cancelled: nothing was written\n"
+    assert done.err == "eraser: cancelled: nothing half-done was written\n"
     assert answers == [False]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
