@@ -52,6 +52,7 @@ def comparison(scored: Results, timed: Results) -> str:
             f"truths, {seeds} seeds of ours, inside the hole:\n",
             table(lines),
             LEGEND + " A star: not on every case.\n",
+            "[Results](docs/results.md) has the marks set, the plots, and what is still wrong case by case.\n",
             machines(Results(scored.rows + timed.rows)),
         ]
     )

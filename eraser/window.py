@@ -11,7 +11,7 @@ from eraser.geometry import Box, Size
 BLOCK = 32  # holes are found on a map this much smaller than the canvas
 LEAST_CONTEXT = 192  # pixels around a hole that an engine always sees, where the image has them
 CONTEXT = 1.0  # of the hole's longest side,
-AMPLE_CONTEXT = 400  # but not more pixels than this,
+AMPLE_CONTEXT = 380  # but not more pixels than this,
 LARGE_CONTEXT = 0.35  # unless the hole is so large that this share of its longest side is more
 SPRAWL = 24.0  # a window may be so many times larger than its hole (and the context every hole gets) before it is cut
 AMPLE_WINDOW = 8_000_000  # pixels: up to so many a window is cut only where that saves
