@@ -35,7 +35,7 @@ format: $(VENV)/.installed-dev
 $(VENV)/bin/pip:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
-	@echo "Installing into $(VENV); this takes a minute or so, and fetches about 400 MB at the first time."
+	@echo "Installing into $(VENV); this takes a minute or so, and fetches a few hundred megabytes at the first time."
 
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/pip
 	$(BIN)/pip install -q --disable-pip-version-check $(WHEELS) -c $(CONSTRAINTS) -e .

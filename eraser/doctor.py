@@ -29,8 +29,19 @@ MARKS: dict[State, str] = {"ok": "ok", "absent": "--", "trouble": "!!"}
 PROBE_SECONDS = 120  # a cold driver or a first compilation on a busy machine
 GIB = 1 << 30
 
-BASE_PACKAGES = ("numpy", "pillow", "scipy", "numba", "pyvips", "pyvips-binary", "click", "tqdm", "platformdirs")
-EXTRAS = {"diffusion": ("torch", "diffusers", "transformers", "accelerate", "safetensors"), "web": ("gradio",)}
+BASE_PACKAGES = (
+    "numpy",
+    "pillow",
+    "scipy",
+    "numba",
+    "pyvips",
+    "pyvips-binary",
+    "click",
+    "tqdm",
+    "platformdirs",
+    "psutil",
+)
+EXTRAS = {"diffusion": ("torch", "diffusers", "transformers", "accelerate", "safetensors", "peft"), "web": ("gradio",)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,8 @@ class Recipe:
 class PatchDenoiser:
     """E[clean | noisy, surroundings] over the level's own known patches, for the pixels of its hole.
 
-    The loop's arrays are the hole's pixels alone, (N, C + 1); the surroundings stand in the level, and every patch
-    that reaches over the rim is compared with them.
+    The loop's arrays are the hole's pixels alone, (N, C + 1), so `known` and `hole` say nothing here; the surroundings
+    stand in the level, and every patch that reaches over the rim is compared with them.
     """
 
     sees_known = True
