@@ -34,6 +34,7 @@ from eraser.errors import (
     UnknownEngine,
 )
 from eraser.geometry import Box, Size
+from eraser.gimp_commands import gimp
 
 if TYPE_CHECKING:
     import numpy as np
@@ -560,3 +561,6 @@ def doctor(as_json: bool) -> int:
     else:
         click.echo(examination.to_text(findings))
     return ENGINE_CANNOT if examination.in_trouble(findings) else OK
+
+
+commands.add_command(gimp)
