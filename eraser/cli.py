@@ -5,11 +5,13 @@ Exit codes
 1    a defect of this program (with a traceback, please report it)
 2    the caller can mend it: bad arguments, bad picture or mask, unknown engine, a place that cannot be written
 3    the engine cannot do it: an optional package or a model is missing or damaged, memory ran out
+4    an engine process is running already (serve)
 130  cancelled by Ctrl-C; no file was written
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
@@ -22,11 +24,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from eraser import __version__
+from eraser import __version__, door
 from eraser.errors import (
     Cancelled,
     EmptyHole,
     EngineError,
+    EngineRunning,
     EraserError,
     OutOfMemory,
     OutOfRange,
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
     from eraser.engines.base import Progress
     from eraser.files import Photo
 
-OK, DEFECT, BAD_INPUT, ENGINE_CANNOT, CANCELLED = 0, 1, 2, 3, 130
+OK, DEFECT, BAD_INPUT, ENGINE_CANNOT, RUNNING, CANCELLED = 0, 1, 2, 3, door.RUNNING, 130
 
 NUMBER = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*(%?)\s*")
 
@@ -74,7 +77,7 @@ def run(arguments: Sequence[str]) -> int:
 def exit_code(error: EraserError) -> int:
     if isinstance(error, EngineError) and not isinstance(error, UnknownEngine):
         return ENGINE_CANNOT
-    return BAD_INPUT
+    return RUNNING if isinstance(error, EngineRunning) else BAD_INPUT
 
 
 def complain(error: EraserError, code: int, as_json: bool, kind: str = "") -> int:
@@ -561,6 +564,88 @@ def doctor(as_json: bool) -> int:
     else:
         click.echo(examination.to_text(findings))
     return ENGINE_CANNOT if examination.in_trouble(findings) else OK
+
+
+@commands.command(
+    short_help="Run the engine process that editors talk to.",
+    epilog="""
+    \b
+    Examples:
+      eraser serve                                     on a free port, for this user's programs
+      eraser serve --idle 0 --door ~/eraser-door.json  until stopped, with the door where a sandbox sees it
+      eraser serve --stop                              end the one that is running
+    """,
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="An address of this machine alone.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="A free one if left out.")
+@click.option("--engine", default="auto", show_default=True, help="Which engine to keep loaded; see 'eraser engines'.")
+@click.option(
+    "--idle", type=click.FloatRange(0), default=10, show_default=True, help="Minutes until it ends; 0: never."
+)
+@click.option(
+    "--door", "place", type=click.Path(path_type=Path), help="File for port and token; in the runtime folder."
+)
+@click.option("--most-megabytes", type=click.FloatRange(0.001), default=4096, show_default=True, help="Of a request.")
+@click.option("--most-megapixels", type=click.FloatRange(0.001), default=500, show_default=True, help="Of a picture.")
+@click.option("--most-seconds", type=click.FloatRange(0.001), default=3600, show_default=True, help="Of a job.")
+@click.option("--most-waiting", type=click.IntRange(1), default=32, show_default=True, help="Jobs in the queue.")
+@click.option("--stop", is_flag=True, help="End the engine behind the door.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per event instead of text.")
+def serve(
+    host: str,
+    port: int,
+    engine: str,
+    idle: float,
+    place: Path | None,
+    most_megabytes: float,
+    most_megapixels: float,
+    most_seconds: float,
+    most_waiting: int,
+    stop: bool,
+    as_json: bool,
+) -> None:
+    """Run the engine process that editors and scripts talk to, on this machine alone.
+
+    One engine stays loaded, jobs are done one at a time. The door file holds the port and the token that every
+    call needs; only you can read it, and it is gone when the process ends.
+    """
+    from eraser.engines import registry
+
+    if stop:
+        _stop(place, as_json=as_json)
+        return
+    if engine != registry.AUTO and engine not in registry.ENTRIES:
+        registry.load(engine)  # says which there are
+    from eraser.serve.app import Limits
+    from eraser.serve.process import serve as run_server
+
+    def announce(opened: door.Door, path: Path) -> None:
+        url = f"http://{opened.host}:{opened.port}"
+        if as_json:
+            click.echo(json.dumps({"ok": True, "url": url, "door": str(path), "pid": opened.pid}))
+        else:
+            click.echo(f"engine process {opened.pid} at {url}; door file {path}")
+
+    limits = Limits(most_megabytes, most_megapixels, most_seconds, most_waiting)
+    run_server(
+        host=host, port=port, engine=engine, idle_minutes=idle, door_path=place, limits=limits, announce=announce
+    )
+
+
+def _stop(place: Path | None, *, as_json: bool) -> None:
+    import http.client
+
+    path = place or door.default_path()
+    opened = door.read(path)
+    if opened is not None:
+        connection = http.client.HTTPConnection(opened.host, opened.port, timeout=10)
+        with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
+            connection.request("POST", "/v1/stop", headers={"Authorization": f"Bearer {opened.token}"})
+            if connection.getresponse().status == 200:
+                report = {"ok": True, "stopped": opened.pid}
+                click.echo(json.dumps(report) if as_json else f"engine process {opened.pid} is stopping")
+                return
+    raise OutOfRange(f"no engine answers behind the door {path}", hint="none is running, or name its --door")
 
 
 commands.add_command(gimp)

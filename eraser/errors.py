@@ -16,6 +16,15 @@ EraserError                    everything below; carries a hint: what to do next
 │   ├── MissingWeights
 │   ├── DamagedWeights
 │   └── OutOfMemory
+├── ServiceError               the engine process cannot do what was asked of it
+│   ├── BadRequest             not what it understands
+│   ├── WrongToken
+│   ├── WrongVersion           client and engine speak different protocols
+│   ├── TooLarge               more bytes or pixels than it was started to take
+│   ├── TooBusy                too many jobs wait, or it is stopping
+│   ├── TimeLimit              the work took longer than allowed
+│   ├── DiskFull
+│   └── EngineRunning          another one holds the same door
 └── Cancelled                  the caller asked to stop
 """
 
@@ -80,6 +89,33 @@ class DamagedWeights(EngineError): ...
 
 
 class OutOfMemory(EngineError): ...
+
+
+class ServiceError(EraserError): ...
+
+
+class BadRequest(ServiceError): ...
+
+
+class WrongToken(ServiceError): ...
+
+
+class WrongVersion(ServiceError): ...
+
+
+class TooLarge(ServiceError): ...
+
+
+class TooBusy(ServiceError): ...
+
+
+class TimeLimit(ServiceError): ...
+
+
+class DiskFull(ServiceError): ...
+
+
+class EngineRunning(ServiceError): ...
 
 
 class Cancelled(EraserError): ...

@@ -47,6 +47,25 @@ def prepare(mask: Any, size: Size, grow: Grow = "auto", *, rings: bool = True) -
     return hole
 
 
+def soft_alpha(mask: np.ndarray, grow: Grow = "auto") -> np.ndarray:
+    """How strongly a filling covers what it replaces, for a mask with soft rims: (H, W) uint8, above 0 exactly where
+    `grow` puts the hole of `mask > 0`.
+
+    Every value reaches as much further as the hole grows, so that a soft rim moves outward as it is.
+    """
+    _check_grow(grow)
+    result = mask.copy()
+    runs = _runs(mask > 0)
+    if len(runs.row) and (isinstance(grow, str) or grow >= 1):
+        radius = _radius(runs, grow)
+        for reach in np.unique(radius).tolist():
+            some = radius == reach
+            part = np.zeros(mask.shape, np.bool_)
+            _paint(part, runs.row[some], runs.start[some], runs.stop[some])
+            np.maximum(result, _spread(np.where(part, mask, np.uint8(0)), reach), out=result)
+    return result
+
+
 def to_hole(mask: Any, size: Size) -> np.ndarray:
     """The hole (H, W) bool that a mask of any kind means; a bool (H, W) array is returned as it is.
 
@@ -296,23 +315,22 @@ def _fill_rings(hole: np.ndarray) -> None:
     _paint(hole, gaps.row[enclosed], gaps.start[enclosed], gaps.stop[enclosed])
 
 
-def _grow(hole: np.ndarray, amount: Grow) -> None:
+def _check_grow(amount: Grow) -> None:
     if isinstance(amount, str):
         if amount != "auto":
             raise OutOfRange(f'grow is "{amount}"', hint='give "auto" or a number of pixels')
     elif not (isinstance(amount, (int, float, np.number)) and math.isfinite(amount) and amount >= 0):
         raise OutOfRange(f"grow is {amount}", hint='give "auto", or 0 or more pixels')
-    elif amount < 1:
+
+
+def _grow(hole: np.ndarray, amount: Grow) -> None:
+    _check_grow(amount)
+    if not isinstance(amount, str) and amount < 1:
         return
     runs = _runs(hole)
     if not len(runs.row):
         return
-    if isinstance(amount, str):
-        labels, count = _connect(runs, diagonal=True)
-        areas = np.bincount(labels, runs.stop - runs.start, count)
-        radius = np.clip(np.rint(GROW_SHARE * np.sqrt(areas)), GROW_LEAST, GROW_MOST)[labels]
-    else:
-        radius = np.full(len(runs.row), float(amount))
+    radius = _radius(runs, amount)
     height, width = hole.shape
     sideways = np.floor(radius).astype(np.int64)
     stride = int(runs.stop.max() + sideways.max()) * 2 + 2
@@ -330,6 +348,31 @@ def _grow(hole: np.ndarray, amount: Grow) -> None:
             covered &= stop <= runs.stop[own] + sideways[own]
             row, start, stop = row[~covered], start[~covered], stop[~covered]
         _paint(hole, row, np.maximum(start, 0), np.minimum(stop, width))
+
+
+def _radius(runs: _Runs, amount: Grow) -> np.ndarray:
+    """How far each run grows, (N,) float64."""
+    if not isinstance(amount, str):
+        return np.full(len(runs.row), float(amount))
+    labels, count = _connect(runs, diagonal=True)
+    areas = np.bincount(labels, runs.stop - runs.start, count)
+    return np.clip(np.rint(GROW_SHARE * np.sqrt(areas)), GROW_LEAST, GROW_MOST)[labels].astype(np.float64)
+
+
+def _spread(values: np.ndarray, radius: float) -> np.ndarray:
+    """Each value's largest neighbour within the radius (Euclidean, between centres): (H, W) uint8."""
+    wide, reach = values.copy(), 0
+    result = values.copy()
+    for up in range(min(int(radius), len(values) - 1), -1, -1):
+        aside = min(int(math.sqrt(radius**2 - up * up)), values.shape[1] - 1)
+        while reach < aside:  # rows nearer the middle of the disc are wider
+            reach += 1
+            np.maximum(wide[:, reach:], values[:, :-reach], out=wide[:, reach:])
+            np.maximum(wide[:, :-reach], values[:, reach:], out=wide[:, :-reach])
+        below, above = slice(up, None), slice(None, len(values) - up)
+        np.maximum(result[below], wide[above], out=result[below])
+        np.maximum(result[above], wide[below], out=result[above])
+    return result
 
 
 def _paint(hole: np.ndarray, row: np.ndarray, start: np.ndarray, stop: np.ndarray) -> None:

@@ -17,7 +17,7 @@ from eraser.errors import Cancelled, EngineError, OutOfMemory, OutOfRange
 from eraser.geometry import Box, Size
 from eraser.masks import Grow, prepare
 from eraser.pictures import Picture
-from eraser.window import windows
+from eraser.window import Window, windows
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -132,26 +132,41 @@ class Eraser:
     def _fill(
         self, canvas: Canvas, writable: Callable[[], np.ndarray], seed: int, prompt: str | None
     ) -> Generator[Progress, None, np.ndarray]:
-        if prompt is not None and not self.info.takes_prompt:
-            raise EngineError(
-                f'the engine "{self.info.name}" takes no prompt', hint="leave the prompt out, or choose another engine"
-            )
-        parts = windows(canvas.hole)
+        self._check_prompt(prompt)
+        work = Canvas(writable(), canvas.hole, canvas.alpha)
+        return (yield from self.paint_steps(work, windows(canvas.hole), seed=seed, prompt=prompt))
+
+    def paint_steps(
+        self, canvas: Canvas, parts: list[Window], *, seed: int = 0, prompt: str | None = None
+    ) -> Generator[Progress, None, np.ndarray]:
+        """Paint these windows of a canvas into its own colour, which is written to and returned.
+
+        The canvas may be cut from a larger one, the parts being the larger one's windows relative to the cut: an
+        engine sees a window and nothing else, so the same pixels come out.
+        """
+        _check_seed(seed)
+        self._check_prompt(prompt)
         total = sum(part.hole_pixels for part in parts)
         unpainted = canvas.hole.copy() if len(parts) > 1 else canvas.hole
         # borrows its arrays, so each part sees what the parts before it painted
-        work = Canvas(writable(), unpainted, canvas.alpha)
+        work = Canvas(canvas.colour, unpainted, canvas.alpha)
         done = 0
         for part in parts:
             view, scale = work.view(part.box)
             steps = self._engine.fill(view, seed=seed, prompt=prompt)
-            filling = yield from _scaled(steps, done / total, part.hole_pixels / total)
+            filling = yield from _scaled(steps, done / total, part.hole_pixels / total, part.box)
             target = part.target.relative_to(part.box)
             compose(work.colour, unpainted, filling[target.slices], part.target, scale=scale, out=work.colour)
             done += part.hole_pixels
             if len(parts) > 1:
                 unpainted[part.target.slices] = False
         return work.colour
+
+    def _check_prompt(self, prompt: str | None) -> None:
+        if prompt is not None and not self.info.takes_prompt:
+            raise EngineError(
+                f'the engine "{self.info.name}" takes no prompt', hint="leave the prompt out, or choose another engine"
+            )
 
 
 def margins(
@@ -245,13 +260,13 @@ def _check_seed(seed: int) -> None:
 
 
 def _scaled(
-    steps: Generator[Progress, None, np.ndarray], start: float, share: float
+    steps: Generator[Progress, None, np.ndarray], start: float, share: float, box: Box
 ) -> Generator[Progress, None, np.ndarray]:
     """Pass an engine's progress on as a share of the whole call's; returns what the engine returns."""
     try:
         while True:
             step = next(steps)
-            yield Progress(min(1.0, start + share * step.fraction), step.note, step.preview)
+            yield Progress(min(1.0, start + share * step.fraction), step.note, step.preview, box)
     except StopIteration as finished:
         filling: np.ndarray = finished.value
         return filling

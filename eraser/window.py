@@ -25,6 +25,10 @@ class Window:
     box: Box
     hole_pixels: int
 
+    def relative_to(self, origin: Box) -> Window:
+        """The same window of a canvas that is cut to `origin`."""
+        return Window(self.target.relative_to(origin), self.box.relative_to(origin), self.hole_pixels)
+
 
 def windows(hole: np.ndarray) -> list[Window]:
     """Windows whose targets do not overlap and hold every pixel of the hole: (H, W) bool -> largest hole first.

@@ -18,7 +18,7 @@ import eraser
 PACKAGE = Path(eraser.__file__).parent
 
 FLOORS = {
-    0: ["errors", "geometry", "machine", "wire"],
+    0: ["door", "errors", "geometry", "machine", "wire"],
     1: [
         "canvas",
         "compose",
@@ -34,12 +34,23 @@ FLOORS = {
         "window",
     ],
     2: ["engines", "weights"],
-    3: ["session", ""],  # "" is the package itself
+    3: ["plans", "session", ""],  # "" is the package itself
     4: ["__main__", "cli", "demo", "doctor", "gimp", "gimp_commands", "serve"],
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 
-HEAVY = ["torch", "diffusers", "transformers", "onnxruntime", "numba", "gradio", "scipy", "pyvips"]
+HEAVY = [
+    "torch",
+    "diffusers",
+    "transformers",
+    "onnxruntime",
+    "numba",
+    "gradio",
+    "scipy",
+    "pyvips",
+    "fastapi",
+    "uvicorn",
+]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from eraser.canvas import View
+from eraser.geometry import Box
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Progress:
     fraction: float  # of the whole call, in [0, 1], never falling
     note: str
     preview: Callable[[], np.ndarray] | None = None
+    box: Box | None = None  # the part of the canvas that the preview shows; engines leave it out
 
 
 class Engine(Protocol):
