@@ -50,10 +50,15 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "magic-eraser-gimp"
 
 
+def folder_of(suite: str, extra: Sequence[str] = ()) -> Path:
+    """Where that suite's GIMP is, or will be."""
+    recipe = hashlib.sha256("\n".join(_recipe(extra)).encode()).hexdigest()[:12]
+    return cache() / f"{suite}-{recipe}"
+
+
 def root(suite: str, extra: Sequence[str] = ()) -> Path:
     """The folder with that suite's GIMP, built now if there is none yet. Raises CannotBuild."""
-    recipe = hashlib.sha256("\n".join(_recipe(extra)).encode()).hexdigest()[:12]
-    folder = cache() / f"{suite}-{recipe}"
+    folder = folder_of(suite, extra)
     if folder.is_dir():
         return folder
     if not sys.platform.startswith("linux"):
@@ -73,14 +78,16 @@ def command(
     writable: Sequence[Path] = (),
     readable: Sequence[Path] = (),
     environment: dict[str, str] | None = None,
+    outside: bool = False,
 ) -> list[str]:
     """The command line that runs a program of the root, unprivileged, with its own GIMP profile and home folder.
 
     The root is read-only; `profile` and `writable` lie at the places they have outside. Network and display are shared.
+    outside: show the machine's own files below /outside.
     """
     (profile / "home").mkdir(parents=True, exist_ok=True)
     (profile / "gimp" / "plug-ins").mkdir(parents=True, exist_ok=True)
-    line = [_tool("bwrap")]
+    line = [tool("bwrap")]
     for name in ("usr", "etc", "var"):
         line += ["--ro-bind", str(folder / name), f"/{name}"]
     for name in ("bin", "sbin", "lib", "lib64"):
@@ -88,6 +95,8 @@ def command(
     line += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/run"]
     if Path("/tmp/.X11-unix").is_dir():
         line += ["--ro-bind", "/tmp/.X11-unix", "/tmp/.X11-unix"]
+    if outside:
+        line += ["--ro-bind", "/", "/outside"]
     for path in readable:
         line += ["--ro-bind", str(path), str(path)]
     for path in (profile, *writable):
@@ -128,8 +137,8 @@ def _build(suite: str, extra: Sequence[str], folder: Path) -> None:
             raise CannotBuild(f"a GIMP root is built from Debian's packages, and this machine has no {name}")
     if not KEYRING.is_file():
         raise CannotBuild(f"{KEYRING} is missing: install debian-archive-keyring")
-    mmdebstrap = _tool("mmdebstrap")
-    _tool("bwrap")
+    mmdebstrap = tool("mmdebstrap")
+    tool("bwrap")
     with tempfile.TemporaryDirectory(dir=cache(), prefix="building-") as scratch:
         packed = Path(scratch) / "root.tar"
         handed_on = [f'--aptopt={name} "{value}"' for name in HANDED_ON if (value := _apt_setting(name))]
@@ -204,7 +213,7 @@ def _apt_setting(name: str) -> str:
     return shlex.split(found)[0].partition("=")[2] if found else ""
 
 
-def _tool(name: str) -> str:
+def tool(name: str) -> str:
     """The path of mmdebstrap or bwrap: the machine's, or the package unpacked into the cache."""
     if found := shutil.which(name):
         return found
