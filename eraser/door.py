@@ -87,10 +87,11 @@ def read(path: Path) -> Door | None:
         descriptor = os.open(path, flags)
     except OSError:
         return None
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(descriptor)
+        return None
     with os.fdopen(descriptor, "rb") as file:
-        facts = os.fstat(file.fileno())
-        if not stat.S_ISREG(facts.st_mode):
-            return None
         if hasattr(os, "getuid") and (facts.st_uid != os.getuid() or facts.st_mode & 0o077):
             raise UnsafeDoor(f"{path} can be read by others, or belongs to another user")
         text = file.read(_MOST_BYTES + 1)

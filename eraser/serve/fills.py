@@ -60,15 +60,15 @@ def read_request(head: dict[str, Any]) -> Request:
     """Raises BadRequest."""
     bands, depth, seed = head.get("bands"), head.get("depth"), head.get("seed", 0)
     engine, prompt = head.get("engine", "auto"), head.get("prompt")
-    if bands not in LAYOUTS or isinstance(bands, bool):
+    if type(bands) is not int or bands not in LAYOUTS:
         raise BadRequest(f"bands is {bands!r:.50}", hint="send 1, 2, 3 or 4")
-    if depth not in DTYPES:
+    if not isinstance(depth, str) or depth not in DTYPES:
         raise BadRequest(f"depth is {depth!r:.50}", hint=f"send one of {', '.join(DTYPES)}")
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MOST_SEED:
         raise BadRequest(f"seed is {seed!r:.50}", hint=f"send a whole number from 0 to {MOST_SEED}")
     if not isinstance(engine, str) or not (prompt is None or isinstance(prompt, str)):
         raise BadRequest("engine and prompt are not texts", hint="send texts, or leave them out")
-    return Request(int(bands), str(depth), engine, seed, prompt, head.get("preview") is True)
+    return Request(bands, depth, engine, seed, prompt, head.get("preview") is True)
 
 
 def check_start(kind: str, most_pixels: int) -> wire.Check:

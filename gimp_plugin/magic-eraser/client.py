@@ -6,6 +6,7 @@ Boxes are (x, y, width, height) and sizes (width, height), in pixels of the canv
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import http.client
 import json
@@ -127,7 +128,7 @@ def load_settings(path: str | Path) -> Settings:
     """Raises NoInterpreter where there is no such file, or none that can be read."""
     try:
         stored = json.loads(Path(path).read_text(encoding="utf-8"))
-        known = {item.name: stored[item.name] for item in fields(Settings) if item.name in stored}
+        known = {item.name: stored[item.name] for item in fields(Settings) if item.name in dict(stored)}
         if "arguments" in known:
             known["arguments"] = tuple(map(str, known["arguments"]))
         return Settings(**known)
@@ -369,7 +370,7 @@ class Engine:
     def _plan(self, request: dict[str, Any], mask: Bytes) -> Plan:
         mask = memoryview(mask).cast("B")
         answer = self._ask("POST", "/v1/plan", [wire.opening(wire.PLAN, request, len(mask)), mask])
-        try:
+        with _understood():
             return Plan(
                 size=(request["size"][0], request["size"][1]),
                 hole=_box(answer["hole"]),
@@ -378,8 +379,6 @@ class Engine:
                 request=request,
                 mask=mask,
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise Damaged(f"the engine's plan cannot be read ({error!r})", "try again") from None
 
     def fill(
         self,
@@ -442,40 +441,27 @@ class Engine:
         mask: Bytes = b""
         warnings: list[str] = []
         for frame in reply.frames(_reply_check(plan)):
-            head = frame.head
-            if frame.kind == wire.WAIT:
-                position = int(head["position"])
-                others = "1 other" if position == 1 else f"{position} others"
-                last = Progress(0.0, f"waiting behind {others}" if position else "waiting for the engine", position)
-                _tell(on_progress, last)
-            elif frame.kind == wire.STEP:
-                last = Progress(float(head["fraction"]), str(head["note"]))
-                _tell(on_progress, last)
-            elif frame.kind == wire.BEAT:
-                _tell(on_progress, last)
-            elif frame.kind == wire.VIEW and on_preview is not None:
-                if on_preview(int(head["width"]), int(head["height"]), frame.body, _box(head["box"])) is False:
-                    raise Cancelled("cancelled", "nothing was changed")
-            elif frame.kind == wire.WARN:
-                warnings.append(str(head["message"]))
-                if on_warning is not None:
-                    on_warning(warnings[-1])
-            elif frame.kind == wire.MASK:
+            if frame.kind == wire.MASK:
                 mask = frame.body
             elif frame.kind == wire.FAIL:
-                _refuse(head)
+                _refuse(frame.head)
             elif frame.kind == wire.DONE:
-                return Result(
-                    box=_box(head["box"]),
-                    bands=int(head["bands"]),
-                    depth=str(head["depth"]),
-                    pixels=frame.body,
-                    mask=mask,
-                    engine=str(head["engine"]),
-                    seed=int(head["seed"]),
-                    seconds=float(head["seconds"]),
-                    warnings=tuple(warnings),
-                )
+                with _understood():
+                    return _result(frame, mask, warnings)
+            elif frame.kind == wire.VIEW and on_preview is not None:
+                with _understood():
+                    view = int(frame.head["width"]), int(frame.head["height"]), frame.body, _box(frame.head["box"])
+                if on_preview(*view) is False:
+                    raise Cancelled("cancelled", "nothing was changed")
+            elif frame.kind == wire.WARN:
+                with _understood():
+                    warnings.append(str(frame.head["message"]))
+                if on_warning is not None:
+                    on_warning(warnings[-1])
+            else:
+                with _understood():
+                    last = _progress(frame, last)
+                _tell(on_progress, last)
         raise self._stopped("the reply ends in the middle")
 
     def _ask(self, method: str, path: str, parts: list[Bytes] | None = None, *, timeout: float | None = None) -> Any:
@@ -595,10 +581,9 @@ class _Reply:
                 data = self.response.read1(_CHUNK)
             if not data:
                 return
-            try:
-                yield from decoder.feed(data)
-            except (wire.Malformed, KeyError, TypeError) as error:
-                raise Damaged(f"the engine's reply cannot be read ({error})", "try again") from None
+            with _understood():
+                frames = list(decoder.feed(data))
+            yield from frames
 
     def close(self) -> None:
         self._connection.close()
@@ -649,6 +634,45 @@ def _refuse(report: Any) -> NoReturn:
     if kind == "DiskFull":
         raise DiskFull(report["message"], hint)
     raise Refused(kind, report["message"], hint)
+
+
+def _progress(frame: wire.Frame, last: Progress) -> Progress:
+    """What a WAIT, STEP or BEAT frame (or one of a later version) tells."""
+    if frame.kind == wire.STEP:
+        return Progress(float(frame.head["fraction"]), str(frame.head["note"]))
+    if frame.kind == wire.WAIT:
+        position = int(frame.head["position"])
+        others = "1 other" if position == 1 else f"{position} others"
+        return Progress(0.0, f"waiting behind {others}" if position else "waiting for the engine", position)
+    return last
+
+
+def _result(frame: wire.Frame, mask: Bytes, warnings: list[str]) -> Result:
+    head = frame.head
+    result = Result(
+        box=_box(head["box"]),
+        bands=int(head["bands"]),
+        depth=str(head["depth"]),
+        pixels=frame.body,
+        mask=mask,
+        engine=str(head["engine"]),
+        seed=int(head["seed"]),
+        seconds=float(head["seconds"]),
+        warnings=tuple(warnings),
+    )
+    area = result.box[2] * result.box[3]
+    if (len(mask), len(frame.body)) != (area, area * result.bands * wire.DEPTHS[result.depth]):
+        raise ValueError(f"{len(mask)} and {len(frame.body)} bytes came for the box {result.box}")
+    return result
+
+
+@contextlib.contextmanager
+def _understood() -> Iterator[None]:
+    """What the engine sent is read inside: Damaged where it is not as it should be."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise Damaged(f"the engine's reply cannot be read ({error!r:.200})", "try again") from None
 
 
 def _box(values: Any) -> Box:

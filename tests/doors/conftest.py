@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import importlib
+import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +20,7 @@ from typing import Any
 import pytest
 
 import eraser
+from eraser import door as doors
 
 PACKAGE = Path(eraser.__file__).parent
 PLUGIN = PACKAGE.parent / "gimp_plugin" / "magic-eraser"
@@ -60,3 +66,73 @@ def end(client: ModuleType, door_path: Path) -> None:
                 os.kill(door.pid, number)
             except ProcessLookupError:
                 return
+
+
+class Served:
+    """A running engine process and its door; `call` is one HTTP request with its token."""
+
+    def __init__(self, process: subprocess.Popen[bytes], path: Path) -> None:
+        self.process = process
+        self.path = path
+        for _ in range(1200):
+            opened = doors.read(path)
+            if opened is not None or process.poll() is not None:
+                break
+            time.sleep(0.05)
+        assert opened is not None, "the engine did not start"
+        self.door = opened
+
+    def call(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, *, token: str = ""
+    ) -> tuple[int, dict[str, str], bytes]:
+        """(status, headers in lower case, body)"""
+        connection = self.connect()
+        with contextlib.closing(connection):
+            sent = {"Authorization": f"Bearer {token or self.door.token}", "Host": f"127.0.0.1:{self.door.port}"}
+            connection.request(method, path, body, {name: v for name, v in (sent | (headers or {})).items() if v})
+            reply = connection.getresponse()
+            return reply.status, {name.lower(): value for name, value in reply.getheaders()}, reply.read()
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.door.port, timeout=120)
+
+    def json(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
+        return json.loads(self.call(method, path, body, headers)[2])
+
+    def until_idle(self, seconds: float = 60) -> float:
+        """Waits until nothing runs or waits; returns how long that took."""
+        start = time.monotonic()
+        while True:
+            facts = self.json("GET", "/v1/health")
+            if not facts["running"] and not facts["waiting"]:
+                return time.monotonic() - start
+            assert time.monotonic() - start < seconds, facts
+            time.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def start_toy() -> Iterator[Callable[..., Served]]:
+    """start_toy(folder, "--steps", "3", ...) is a fresh engine process, which is ended after the tests."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(folder: Path, *options: str, **more: Any) -> Served:
+        path = folder / "door.json"
+        log = (folder / "engine.log").open("wb")
+        with log:
+            process = subprocess.Popen(
+                [sys.executable, str(TOY), "--door", str(path), *options], stdout=log, stderr=log, **more
+            )
+        started.append(process)
+        return Served(process, path)
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def served(start_toy: Callable[..., Served], tmp_path_factory: pytest.TempPathFactory) -> Served:
+    """An engine process for tests that leave it as it is, with small limits."""
+    options = ["--most-megabytes", "2", "--most-megapixels", "0.5", "--most-waiting", "4"]
+    return start_toy(tmp_path_factory.mktemp("served"), *options)
