@@ -14,7 +14,8 @@ gi.require_version("GimpUi", "3.0")
 gi.require_version("Gtk", "3.0")
 import choose  # noqa: E402
 import client  # noqa: E402
-from gi.repository import GimpUi, GLib, Gtk  # noqa: E402
+import sides  # noqa: E402
+from gi.repository import GimpUi, GLib, GObject, Gtk  # noqa: E402
 
 
 class Warm:
@@ -60,28 +61,34 @@ def ask_erase(procedure: Any, config: Any, settings: client.Settings) -> Callabl
     return _run(dialog, warm)
 
 
-def ask_extend(procedure: Any, config: Any, settings: client.Settings) -> Callable[..., client.Engine] | None:
-    """The dialog for extending; as `ask_erase`."""
+def ask_extend(
+    procedure: Any, config: Any, settings: client.Settings, size: tuple[int, int]
+) -> Callable[..., client.Engine] | None:
+    """The dialog for extending a canvas of that size; as `ask_erase`."""
     GimpUi.init("magic-eraser")
     warm = Warm(settings)
     dialog = GimpUi.ProcedureDialog.new(procedure, config, "Extend canvas")
     dialog.set_ok_label("_Extend")
     _engine_row(dialog, config, warm)
     dialog.fill(["shape", "left", "right", "top", "bottom", "unit", "seed"])
-    _follow_shape(dialog, config)
+    _follow_sides(dialog, config, size)
     return _run(dialog, warm)
 
 
 def _engine_row(dialog: Any, config: Any, warm: Warm) -> None:
     """A list of the engines, completed as soon as the engine process has told which there are."""
-    row = Gtk.Box(orientation=Gtk.Orientation.HORIZONTAL, spacing=12)
-    label = Gtk.Label.new_with_mnemonic("E_ngine")
+    row = Gtk.Box(orientation=Gtk.Orientation.HORIZONTAL, spacing=6)
+    label = Gtk.Label(label="E_ngine", use_underline=True, xalign=0)
     choice = Gtk.ComboBoxText()
     label.set_mnemonic_widget(choice)
     row.pack_start(label, False, False, 0)
     row.pack_start(choice, True, True, 0)
     dialog.get_content_area().pack_start(row, False, False, 0)
     row.show_all()
+    # as wide as the labels of GIMP's own rows
+    widths = Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL)
+    for one in (label, dialog.get_widget("seed", GObject.TYPE_NONE).get_label()):
+        widths.add_widget(one)
 
     listed = []
 
@@ -114,14 +121,30 @@ def _engine_row(dialog: Any, config: Any, warm: Warm) -> None:
     GLib.timeout_add(100, complete)
 
 
-def _follow_shape(dialog: Any, config: Any) -> None:
-    """The four sides can be given only where the shape leaves them open."""
+def _follow_sides(dialog: Any, config: Any, size: tuple[int, int]) -> None:
+    """Say how large the canvas becomes; the four sides can be given only where the shape leaves them open."""
+    becomes = Gtk.Label(xalign=0)
+    dialog.get_content_area().pack_start(becomes, False, False, 6)
 
     def follow(*_: Any) -> None:
+        shape = config.get_property("shape")
         for name in ("left", "right", "top", "bottom", "unit"):
-            dialog.set_sensitive(name, config.get_property("shape") == "sides", None, None, False)
+            dialog.set_sensitive(name, shape == "sides", None, None, False)
+        try:
+            more = sides.margins(
+                size,
+                {name: config.get_property(name) for name in ("left", "right", "top", "bottom")},
+                percent=config.get_property("unit") == "percent",
+                shape="" if shape == "sides" else shape,
+            )
+        except sides.TooFar as trouble:
+            becomes.set_text(str(trouble).partition(":")[0])
+        else:
+            width, height = size[0] + more["left"] + more["right"], size[1] + more["top"] + more["bottom"]
+            becomes.set_text(f"From {size[0]} x {size[1]} to {width} x {height} pixels")
 
-    config.connect("notify::shape", follow)
+    for name in ("shape", "left", "right", "top", "bottom", "unit"):
+        config.connect(f"notify::{name}", follow)
     follow()
 
 

@@ -206,7 +206,7 @@ def run_extend(procedure: Any, run_mode: Any, image: Any, drawables: list[Any], 
         if run_mode == Gimp.RunMode.INTERACTIVE:
             import dialog
 
-            reach = dialog.ask_extend(procedure, config, settings)
+            reach = dialog.ask_extend(procedure, config, settings, (image.get_width(), image.get_height()))
             if reach is None:
                 return None
         return work.extend(image, _values(work.Extending, config), reach or _reach(settings))
