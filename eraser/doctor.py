@@ -40,6 +40,9 @@ BASE_PACKAGES = (
     "tqdm",
     "platformdirs",
     "psutil",
+    "fastapi",
+    "uvicorn",
+    "python-multipart",
 )
 EXTRAS = {"diffusion": ("torch", "diffusers", "transformers", "accelerate", "safetensors", "peft"), "web": ("gradio",)}
 

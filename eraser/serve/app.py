@@ -206,7 +206,9 @@ def _add_facts(api: FastAPI, service: Service) -> None:
     @api.get("/v1/health")
     async def health() -> Health:
         """Versions, limits, and how many jobs run and wait."""
-        return service.health()
+        facts = service.health()
+        service.worker.touch()
+        return facts
 
     @api.get("/v1/engines")
     async def engines() -> list[EngineFacts]:

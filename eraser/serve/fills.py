@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +14,7 @@ import numpy as np
 
 from eraser import wire
 from eraser.canvas import Canvas
-from eraser.errors import BadRequest, TooLarge
+from eraser.errors import BadRequest, EraserError, TooLarge
 from eraser.geometry import Box, Size
 from eraser.layouts import Layout, split
 from eraser.plans import Plan, plan_erase, plan_extend
@@ -111,6 +113,7 @@ class Body:
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self.check: wire.Check | None = None
+        self._more = True
         self._decoder = wire.Decoder(lambda kind, head, length: self.check(kind, head, length) if self.check else None)
         self._frames = self._read()
 
@@ -138,28 +141,45 @@ class Body:
             raise BadRequest("bytes follow the last frame", hint="send as many as were announced") from None
 
     async def _read(self) -> AsyncIterator[wire.Frame]:
-        more = True
-        while more:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise Gone
-            more = message.get("more_body", False)
-            for frame in self._decoder.feed(message.get("body", b"")):
+        while self._more:
+            for frame in self._decoder.feed(await self._receive_some()):
                 yield frame
         if not self._decoder.between_frames:
             raise BadRequest("the request ends in the middle of a frame", hint="send all of it")
+
+    async def _receive_some(self) -> bytes:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        self._more = message.get("more_body", False)
+        data: bytes = message.get("body", b"")
+        return data
+
+    async def drain(self) -> None:
+        """Take in the rest: who still sends would not hear why it is not wanted."""
+        while self._more:
+            await self._receive_some()
 
 
 class Gone(Exception):
     """The client is not there any more."""
 
 
+@contextlib.asynccontextmanager
+async def _draining(body: Body) -> AsyncIterator[Body]:
+    try:
+        yield body
+    except EraserError:
+        await body.drain()
+        raise
+
+
 async def take_plan(receive: Receive, most_pixels: int) -> dict[str, Any]:
     """The answer of /v1/plan."""
-    body = Body(receive)
-    frame = await body.next(check_start(wire.PLAN, most_pixels))
-    await body.end()
-    plan = await asyncio.to_thread(read_plan, frame.head, frame.body)
+    async with _draining(Body(receive)) as body:
+        frame = await body.next(check_start(wire.PLAN, most_pixels))
+        await body.end()
+        plan = await asyncio.to_thread(read_plan, frame.head, frame.body)
     return {
         "hole": _box(plan.target),
         "boxes": [_box(box) for box in plan.boxes],
@@ -170,22 +190,22 @@ async def take_plan(receive: Receive, most_pixels: int) -> dict[str, Any]:
 
 async def take_fill(receive: Receive, most_pixels: int) -> tuple[Request, Plan, Canvas]:
     """What /v1/fill was sent."""
-    body = Body(receive)
-    frame = await body.next(check_start(wire.FILL, most_pixels))
-    request = read_request(frame.head)
-    plan = await asyncio.to_thread(read_plan, frame.head, frame.body)
-    if frame.head.get("boxes") != [_box(box) for box in plan.boxes]:
-        raise BadRequest(
-            "the boxes are not those that /v1/plan answered", hint="ask for a plan first and send its boxes"
-        )
-    pixels = np.zeros((plan.area.height, plan.area.width, request.bands), request.dtype)
-    for box in plan.boxes:
-        wanted = box.area * request.bands * request.dtype.itemsize
-        sent = await body.next(_check_pixels(box, wanted))
-        part = np.frombuffer(sent.body, request.dtype).reshape(box.height, box.width, request.bands)
-        pixels[box.relative_to(plan.area).slices] = part
-        del part, sent
-    await body.end()
+    async with _draining(Body(receive)) as body:
+        frame = await body.next(check_start(wire.FILL, most_pixels))
+        request = read_request(frame.head)
+        plan = await asyncio.to_thread(read_plan, frame.head, frame.body)
+        if frame.head.get("boxes") != [_box(box) for box in plan.boxes]:
+            raise BadRequest(
+                "the boxes are not those that /v1/plan answered", hint="ask for a plan first and send its boxes"
+            )
+        pixels = np.zeros((plan.area.height, plan.area.width, request.bands), request.dtype)
+        for box in plan.boxes:
+            wanted = box.area * request.bands * request.dtype.itemsize
+            sent = await body.next(_check_pixels(box, wanted))
+            part = np.frombuffer(sent.body, request.dtype).reshape(box.height, box.width, request.bands)
+            pixels[box.relative_to(plan.area).slices] = part
+            del part, sent
+        await body.end()
     colour, alpha = split(pixels, LAYOUTS[request.bands])
     return request, plan, await asyncio.to_thread(plan.canvas, colour, alpha)
 
@@ -219,8 +239,6 @@ def work_on(request: Request, plan: Plan, canvas: Canvas, engine_of: Callable[[s
     """The job's work; what it returns is a Filled."""
 
     def steps(job: Job) -> Steps:
-        import time
-
         engine = engine_of(request.engine)
         start = time.monotonic()
         colour = yield from engine.paint_steps(canvas, plan.parts, seed=request.seed, prompt=request.prompt)

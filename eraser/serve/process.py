@@ -11,6 +11,7 @@ import secrets
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from eraser.errors import DiskFull, EngineRunning, OutOfRange, OutputError
 from eraser.serve.app import DISK_ERRORS, Limits, Service, build
 
 GRACE_SECONDS = 3  # for streams to end after their jobs are cancelled
+PATIENCE_SECONDS = 20  # for an engine that is just starting or ending behind the same door
 
 
 def serve(
@@ -48,10 +50,7 @@ def serve(
             version=__version__,
             protocol=wire.PROTOCOL,
         )
-        try:
-            asyncio.run(_serve(listener, door, path, engine, idle_minutes, limits or Limits(), announce))
-        finally:
-            doors.remove(path, door.token)
+        asyncio.run(_serve(listener, door, path, engine, idle_minutes, limits or Limits(), announce))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -86,6 +85,10 @@ def _hold(path: Path, *, own_folder: bool) -> Any:
         if own_folder:
             doors.make_folder(path.parent)
         lock = doors.lock(path)
+        patience = time.monotonic() + PATIENCE_SECONDS
+        while lock is None and _peek(path) is None and time.monotonic() < patience:
+            time.sleep(0.05)  # the other one has no door yet, or none any more
+            lock = doors.lock(path)
     except OSError as error:
         raise _cannot_write(path, error) from None
     if lock is None:
@@ -162,6 +165,7 @@ async def _serve(
         announce(door, path)
         await _until_idle(service, stopping, serving, idle_minutes * 60)
     finally:
+        doors.remove(path, door.token)  # first of all: nobody is to find what is ending
         service.worker.close()
         server.should_exit = True
         await asyncio.gather(serving, return_exceptions=True)

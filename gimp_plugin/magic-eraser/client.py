@@ -208,6 +208,10 @@ def find(settings: Settings, *, strict: bool = False) -> Engine | None:
         if outside:
             raise
         return None  # somebody else listens where an engine did once
+    except TooSlow:
+        if outside or _is_alive(door.pid):
+            raise
+        return None
     except (EngineStopped, Damaged):
         return None
     return engine
@@ -236,14 +240,17 @@ def _start(settings: Settings, on_progress: OnProgress) -> Engine:
         _disk(error, log)
     with os.fdopen(descriptor, "wb") as output:
         child = _launch(settings, output)
+    # it is meant to outlive this process; should it end earlier, this leaves no zombie
+    threading.Thread(target=child.wait, daemon=True).start()
     deadline = time.monotonic() + settings.start_seconds
     while True:
         _tell(on_progress, Progress(0.0, "starting the engine"))
         ended = child.poll()
-        engine = find(settings)
+        try:
+            engine = find(settings)
+        except TooSlow:  # libraries are loading on a busy machine
+            engine = None
         if engine is not None:
-            # it outlives this process; should it end earlier, this leaves no zombie
-            threading.Thread(target=child.wait, daemon=True).start()
             return engine
         if ended == doors.RUNNING:
             find(settings, strict=True)  # another call has just started one, which has no door yet
@@ -664,6 +671,17 @@ def _result(frame: wire.Frame, mask: Bytes, warnings: list[str]) -> Result:
     if (len(mask), len(frame.body)) != (area, area * result.bands * wire.DEPTHS[result.depth]):
         raise ValueError(f"{len(mask)} and {len(frame.body)} bytes came for the box {result.box}")
     return result
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether this user has such a process. Where that cannot be asked without harm, yes."""
+    if sys.platform == "win32":
+        return True
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -502,3 +502,30 @@ def test_doors_that_others_could_have_written_are_not_trusted(client: ModuleType
     path.chmod(0o600)
     assert client.find(settings()).pid == engine.pid
     assert doors.read(path).pid == engine.pid
+
+
+@posix
+def test_who_is_silent_at_a_dead_engines_port_does_not_hold_anybody_up(
+    client: ModuleType, settings: Callable[..., Any]
+) -> None:
+    with impostor(client, b"", hold=2.0):
+        with pytest.raises(client.TooSlow):
+            client.find(settings(silence_seconds=0.3))  # that process, this one, is there
+        path = client.doors.default_path()
+        door = client.doors.read(path)
+        ended = subprocess.Popen([sys.executable, "-c", ""])
+        ended.wait()
+        client.doors.write(path, client.doors.Door(door.host, door.port, "abc", ended.pid, "0.0.1", 1))
+        assert client.find(settings(silence_seconds=0.3)) is None
+
+
+def test_a_refusal_is_heard_although_most_of_the_picture_is_still_to_be_sent(
+    client: ModuleType, settings: Callable[..., Any]
+) -> None:
+    engine = client.connect(settings())
+    size = (4000, 3000)
+    plan = client.Plan(size, BOX, ((0, 0, *size),), 120, {"size": list(size), "box": list(BOX), "grow": 0}, MASK)
+    with pytest.raises(client.Refused) as caught:
+        engine.fill(plan, lambda box: bytes(36_000_000), bands=3, depth="u8")
+    assert caught.value.kind == "BadRequest"
+    check_sentence(caught, "/v1/plan")

@@ -460,9 +460,10 @@ def test_leaving_the_queue_does_not_disturb_the_others(slow: Any) -> None:
     body = fill_body(slow, photo())
     with running_fill(slow, body) as first:
         upto(first, lambda frame: frame.kind == wire.STEP)
-        with running_fill(slow, body) as second, running_fill(slow, body) as third:
-            assert upto(second, lambda frame: frame.kind == wire.WAIT).head["position"] == 1
-            assert upto(third, lambda frame: frame.kind == wire.WAIT).head["position"] == 2
+        with contextlib.ExitStack() as others:
+            for place in (1, 2):
+                other = others.enter_context(running_fill(slow, body))
+                assert upto(other, lambda frame: frame.kind == wire.WAIT).head["position"] == place
             status, _, reply = slow.call("POST", "/v1/fill", body)
             check_report(status, reply, 503, "TooBusy")
             facts = slow.json("GET", "/v1/health")
@@ -479,11 +480,12 @@ def test_those_who_wait_move_up(slow: Any) -> None:
     body = fill_body(slow, photo())
     with running_fill(slow, body) as first:
         upto(first, lambda frame: frame.kind == wire.STEP)
-        with running_fill(slow, body) as second, running_fill(slow, body) as third:
+        with running_fill(slow, body) as second:
             upto(second, lambda frame: frame.kind == wire.WAIT)
-            assert upto(third, lambda frame: frame.kind == wire.WAIT).head["position"] == 2
-            assert upto(first, lambda frame: frame.kind in (wire.DONE, wire.FAIL)).kind == wire.DONE
-            assert upto(third, lambda frame: frame.kind == wire.WAIT).head["position"] == 1
+            with running_fill(slow, body) as third:
+                assert upto(third, lambda frame: frame.kind == wire.WAIT).head["position"] == 2
+                assert upto(first, lambda frame: frame.kind in (wire.DONE, wire.FAIL)).kind == wire.DONE
+                assert upto(third, lambda frame: frame.kind == wire.WAIT).head["position"] == 1
     slow.until_idle()
 
 
