@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from eraser import __version__
 from eraser.errors import InputError, OutputError
@@ -104,8 +104,17 @@ def profiles(
         found += [Profile(path, "flatpak") for path in _versions(flatpak)]
         snap = home / "snap" / "gimp" / "current" / ".config" / "GIMP"
         found += [Profile(path, "snap") for path in _versions(snap)]
-    seen: set[Path] = set()
-    return [profile for profile in found if not (profile.path in seen or seen.add(profile.path))]  # type: ignore[func-returns-value]
+    return list({profile.path: profile for profile in reversed(found)}.values())[::-1]
+
+
+def profile_at(path: Path) -> Profile:
+    """The profile in a folder that somebody names."""
+    path = path.expanduser().absolute()
+    parts = path.parts
+    for kind, mark in (("flatpak", (".var", "app")), ("snap", ("snap", "gimp"))):
+        if any(parts[i : i + 2] == mark for i in range(len(parts))):
+            return Profile(path, cast(Kind, kind))
+    return Profile(path, "chosen")
 
 
 def _native_folder(home: Path, environment: Mapping[str, str], platform: str) -> Path:

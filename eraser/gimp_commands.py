@@ -91,7 +91,7 @@ def where(chosen: Sequence[Path]) -> list[Profile]:
     from eraser import gimp as plug_in
 
     if chosen:
-        return [plug_in.Profile(path.absolute(), "chosen") for path in chosen]
+        return [plug_in.profile_at(path) for path in chosen]
     found = plug_in.profiles()
     if not found:
         raise InputError(
