@@ -24,6 +24,7 @@ from PIL import Image
 import eraser
 from eraser import door as doors
 from eraser import files, wire
+from eraser.__main__ import main
 from eraser.errors import EngineRunning, OutOfRange, OutputError
 from eraser.serve.guard import is_loopback_name
 from eraser.serve.process import listen, serve
@@ -603,3 +604,36 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, start_toy: Callable[..., An
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "door.json").exists()
     assert os.listdir(tmp_path) == ["door.json.lock"]  # noqa: PTH208
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--host", "0.0.0.0"], 2, "this machine alone"),
+        (["--engine", "nobody"], 2, "no engine"),
+        (["--port", "70000"], 2, "65535"),
+        (["--stop"], 2, "no engine answers"),
+        (["--door", "/no/such/folder/door.json"], 2, "cannot be written"),
+    ],
+)
+def test_what_the_command_refuses(
+    words: list[str], code: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert main(["serve", *words]) == code
+    err = capsys.readouterr().err
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+def test_the_command_ends_the_engine_behind_a_door(
+    start_toy: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served = start_toy(tmp_path)
+    assert main(["serve", "--stop", "--door", str(served.path)]) == 0
+    assert str(served.door.pid) in capsys.readouterr().out
+    assert served.process.wait(30) == 0
+    assert main(["serve", "--stop", "--door", str(served.path)]) == 2
