@@ -161,6 +161,18 @@ def test_soft_rims_come_back_as_alpha(client: ModuleType, settings: Callable[...
     assert layer[:, :, 3].ravel().tolist() == [257 * value for value in soft]
 
 
+def test_another_release_of_the_same_protocol_works_and_is_mentioned(
+    client: ModuleType, settings: Callable[..., Any]
+) -> None:
+    heard: list[str] = []
+    result = fill(client.connect(settings()), on_warning=heard.append)
+    assert result.warnings == tuple(heard)
+    assert len(heard) == 1
+    assert "9.9" in heard[0]
+    assert eraser.__version__ in heard[0]
+    assert not fill(client.connect(settings(version=eraser.__version__))).warnings
+
+
 def test_settings_are_kept(client: ModuleType, tmp_path: Path) -> None:
     settings = client.Settings(python="/a/python", version="1.2", idle_minutes=3, door="~/x")
     client.save_settings(tmp_path / "settings.json", settings)

@@ -606,6 +606,22 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, start_toy: Callable[..., An
     assert os.listdir(tmp_path) == ["door.json.lock"]  # noqa: PTH208
 
 
+@posix
+@pytest.mark.parametrize("sides", [(300, 330), (700, 800)], ids=["while it is stored", "while it is received"])
+def test_a_disk_that_is_full_in_the_middle_is_said(
+    start_toy: Callable[..., Any], tmp_path: Path, sides: tuple[int, int]
+) -> None:
+    import resource
+
+    served = start_toy(tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)))
+    noise = np.random.default_rng(0).integers(0, 256, (*sides, 3), dtype=np.uint8)
+    form, headers = multipart({"image": ("a.png", encoded(noise)), "box": "20,15,6,5"})
+    status, _, body = served.call("POST", "/v1/erase", form, headers)
+    check_report(status, body, 507, "DiskFull")
+    form, headers = multipart({"image": ("a.png", encoded(photo())), "box": "20,15,6,5"})
+    assert served.call("POST", "/v1/erase", form, headers)[0] == 200, "what fits is done"
+
+
 # -- the command -------------------------------------------------------------------------------------------------------
 
 
