@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import socket
@@ -73,6 +74,16 @@ def impostor(client: ModuleType, reply: bytes, *, hold: float = 0.0) -> Iterator
         listener.close()
         thread.join()
         path.unlink(missing_ok=True)
+
+
+def test_an_editors_python_has_all_that_the_client_needs(client: ModuleType) -> None:
+    folder = Path(client.__file__).parent
+    for name in ("client.py", *client.SHARED):
+        tree = ast.parse((folder / name).read_text(encoding="utf-8"), feature_version=(3, 10))
+        modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        foreign = {module.partition(".")[0] for module in modules} - set(sys.stdlib_module_names) - {"wire", "door"}
+        assert not foreign, f"{name} imports {foreign}"
 
 
 # -- as it should be ---------------------------------------------------------------------------------------------------
