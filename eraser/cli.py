@@ -571,9 +571,12 @@ def doctor(as_json: bool) -> int:
     epilog="""
     \b
     Examples:
-      eraser serve                                     on a free port, for this user's programs
-      eraser serve --idle 0 --door ~/eraser-door.json  until stopped, with the door where a sandbox sees it
-      eraser serve --stop                              end the one that is running
+      On a free port, for this user's programs:
+        eraser serve
+      Until it is stopped, with the door where a sandboxed editor sees it:
+        eraser serve --idle 0 --door ~/eraser-door.json
+      End the one that is running:
+        eraser serve --stop
     """,
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="An address of this machine alone.")

@@ -254,6 +254,12 @@ def _add_fills(api: FastAPI, service: Service) -> None:
         except fills.Gone:
             return Response(status_code=400)
         job = service.submit(fills.work_on(what, planned, canvas, service.engine_of), wants_previews=what.preview)
+        theirs = request.headers.get(wire.VERSION_HEADER, __version__)
+        if theirs not in (__version__, "unknown"):
+            job.warnings.append(
+                f"the plug-in is of magic-eraser {theirs[:40]}, the engine of {__version__}: "
+                "'eraser gimp install' with the engine's Python makes them the same"
+            )
         return FillReply(job, service.worker, planned.area)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import socket
@@ -73,6 +74,16 @@ def impostor(client: ModuleType, reply: bytes, *, hold: float = 0.0) -> Iterator
         listener.close()
         thread.join()
         path.unlink(missing_ok=True)
+
+
+def test_an_editors_python_has_all_that_the_client_needs(client: ModuleType) -> None:
+    folder = Path(client.__file__).parent
+    for name in ("client.py", *client.SHARED):
+        tree = ast.parse((folder / name).read_text(encoding="utf-8"), feature_version=(3, 10))
+        modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        foreign = {module.partition(".")[0] for module in modules} - set(sys.stdlib_module_names) - {"wire", "door"}
+        assert not foreign, f"{name} imports {foreign}"
 
 
 # -- as it should be ---------------------------------------------------------------------------------------------------
@@ -159,6 +170,18 @@ def test_soft_rims_come_back_as_alpha(client: ModuleType, settings: Callable[...
     layer = np.frombuffer(result.pixels, np.uint16).reshape(10, 12, 4)
     assert bytes(result.mask) == soft
     assert layer[:, :, 3].ravel().tolist() == [257 * value for value in soft]
+
+
+def test_another_release_of_the_same_protocol_works_and_is_mentioned(
+    client: ModuleType, settings: Callable[..., Any]
+) -> None:
+    heard: list[str] = []
+    result = fill(client.connect(settings()), on_warning=heard.append)
+    assert result.warnings == tuple(heard)
+    assert len(heard) == 1
+    assert "9.9" in heard[0]
+    assert eraser.__version__ in heard[0]
+    assert not fill(client.connect(settings(version=eraser.__version__))).warnings
 
 
 def test_settings_are_kept(client: ModuleType, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from PIL import Image
 import eraser
 from eraser import door as doors
 from eraser import files, wire
+from eraser.__main__ import main
 from eraser.errors import EngineRunning, OutOfRange, OutputError
 from eraser.serve.guard import is_loopback_name
 from eraser.serve.process import listen, serve
@@ -289,15 +290,15 @@ def test_nothing_is_read_beyond_the_limits(served: Any) -> None:
     assert "--most-megapixels" in check_report(status, body, 413, "TooLarge")["hint"]
     status, _, body = served.call("POST", "/v1/plan", headers={"Content-Length": str(3_000_000)})
     assert "--most-megabytes" in check_report(status, body, 413, "TooLarge")["hint"]
-    # one frame that is announced as large as that, in pieces whose length nobody announces
+    # in pieces, whose number nobody announces
     pieces = iter([wire.opening(wire.PLAN, PLAN_HEAD, 30), *[MASK] * 100_000])
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        status, _, body = served.call("POST", "/v1/plan", pieces, {"Transfer-Encoding": "chunked"})
-        check_report(status, body, 400, "BadRequest")
+        status, _, body = served.call("POST", "/v1/plan", pieces)
+        check_report(status, body, 413, "TooLarge")
     form, headers = multipart({"image": ("big.png", bytes(2_500_000))})
     pieces = (form[start : start + 65536] for start in range(0, len(form), 65536))
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        status, _, body = served.call("POST", "/v1/erase", pieces, headers | {"Transfer-Encoding": "chunked"})
+        status, _, body = served.call("POST", "/v1/erase", pieces, headers)
         check_report(status, body, 413, "TooLarge")
     assert served.json("GET", "/v1/health")["running"] == 0
 
@@ -603,3 +604,52 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, start_toy: Callable[..., An
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "door.json").exists()
     assert os.listdir(tmp_path) == ["door.json.lock"]  # noqa: PTH208
+
+
+@posix
+@pytest.mark.parametrize("sides", [(300, 330), (700, 800)], ids=["while it is stored", "while it is received"])
+def test_a_disk_that_is_full_in_the_middle_is_said(
+    start_toy: Callable[..., Any], tmp_path: Path, sides: tuple[int, int]
+) -> None:
+    import resource
+
+    served = start_toy(tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)))
+    noise = np.random.default_rng(0).integers(0, 256, (*sides, 3), dtype=np.uint8)
+    form, headers = multipart({"image": ("a.png", encoded(noise)), "box": "20,15,6,5"})
+    status, _, body = served.call("POST", "/v1/erase", form, headers)
+    check_report(status, body, 507, "DiskFull")
+    form, headers = multipart({"image": ("a.png", encoded(photo())), "box": "20,15,6,5"})
+    assert served.call("POST", "/v1/erase", form, headers)[0] == 200, "what fits is done"
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--host", "0.0.0.0"], 2, "this machine alone"),
+        (["--engine", "nobody"], 2, "no engine"),
+        (["--port", "70000"], 2, "65535"),
+        (["--stop"], 2, "no engine answers"),
+        (["--door", "/no/such/folder/door.json"], 2, "cannot be written"),
+    ],
+)
+def test_what_the_command_refuses(
+    words: list[str], code: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert main(["serve", *words]) == code
+    err = capsys.readouterr().err
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+def test_the_command_ends_the_engine_behind_a_door(
+    start_toy: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served = start_toy(tmp_path)
+    assert main(["serve", "--stop", "--door", str(served.path)]) == 0
+    assert str(served.door.pid) in capsys.readouterr().out
+    assert served.process.wait(30) == 0
+    assert main(["serve", "--stop", "--door", str(served.path)]) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -103,6 +104,12 @@ def happened(
     done = subprocess.run(line, capture_output=True, text=True, errors="replace", timeout=280, check=False)
     results = out / "results.json"
     assert results.exists(), done.stdout[-3000:] + done.stderr[-3000:]
+    # what a person's gimp-console is: a program on the PATH
+    console = place / "bin" / "gimp-console"
+    console.parent.mkdir()
+    words = " ".join(shlex.quote(word) for word in tool.command(root, place, ["gimp-console"]))
+    console.write_text(f'#!/bin/sh\nexec {words} "$@"\n', encoding="utf-8")
+    console.chmod(0o755)
     return json.loads(results.read_text(encoding="utf-8")), out
 
 

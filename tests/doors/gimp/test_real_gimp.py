@@ -5,6 +5,7 @@ GIMP runs once for all of these; what it wrote down is compared with the library
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 import eraser
-from eraser import masks
+from eraser import gimp, masks
 from eraser.geometry import Size
 
 TABLE = runpy.run_path(str(Path(__file__).with_name("cases.py")))
@@ -188,6 +189,12 @@ def test_set_up_tests_the_choice_and_keeps_only_what_works(happened):
     assert not report["bare"]
     assert "/usr/bin/python3 has no magic-eraser" in report["other"]
     assert report["kept"]
+
+
+def test_the_installer_asks_gimp_itself(happened):
+    place = happened[1].parent
+    environment = {"PATH": f"{place / 'bin'}{os.pathsep}{os.defpath}"}
+    assert gimp.check(gimp.Profile(place / "gimp", "chosen"), environment=environment) == []
 
 
 def test_the_plug_in_starts_an_engine_in_another_python(happened):
