@@ -282,7 +282,7 @@ def _answer(procedure: Any, act: Any) -> Any:
     answer = procedure.new_return_values(Gimp.PDBStatusType.SUCCESS, None)
     values = done if isinstance(done, list) else [done.layer, done.engine, done.seconds]
     kinds = {1: [GObject.TYPE_STRING], 3: [Gimp.Layer, GObject.TYPE_STRING, GObject.TYPE_DOUBLE]}[len(values)]
-    for number, (kind, value) in enumerate(zip(kinds, values), 1):  # noqa: B905
+    for number, (kind, value) in enumerate(zip(kinds, values, strict=True), 1):
         answer.remove(number)
         answer.insert(number, GObject.Value(kind, value))
     return answer

@@ -81,7 +81,7 @@ def toy(profile: gimp.Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         settings = {"python": sys.executable, "arguments": [str(TOY), *options], "version": "9.9"}
         profile.settings.write_text(json.dumps(settings), encoding="utf-8")
 
-    make()
+    make("--step-seconds", "0.15")  # or a step may pass unheard
     yield make
     if (door := door_of(tmp_path)) is not None:
         with contextlib.suppress(ProcessLookupError):
@@ -170,7 +170,6 @@ def test_what_is_closed_meanwhile_gets_a_sentence_and_no_call(what, plug_in, fak
         else:
             layers[0].image = None
 
-    toy("--steps", "3")
     fake.Gimp.on_progress = lambda told: close(told) if isinstance(told, float) else None
     refused(
         run(plug_in, fake, image), f"^The {what} was (closed|removed) while it was worked on: nothing was changed.$"
