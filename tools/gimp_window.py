@@ -291,6 +291,22 @@ def walk(screen: Screen) -> None:
     time.sleep(3)
     screen.shoot("9-set-up-at-first")
     screen.press("Escape")
+    screen.wait("dialog closed", 10, lambda: not screen.shown("^Set up Magic Eraser$"))
+
+    screen.settings("toy")
+    screen.run("xdotool", "windowactivate", "--sync", screen.window)
+    screen.press("ctrl+z")  # the selection
+    time.sleep(0.5)
+    screen.call("again")
+    screen.wait("the engine works", 20, lambda: screen.health("toy")["running"])
+    screen.press("ctrl+w")
+    time.sleep(1)
+    if screen.shown("^Close "):
+        screen.press("ctrl+d")  # without saving
+    screen.wait("a sentence, the image closed meanwhile", 10, lambda: screen.shown("^GIMP Message$"))
+    time.sleep(0.5)
+    screen.shoot("10-closed-meanwhile")
+    screen.wait("the engine is idle", 5, lambda: not screen.health("toy")["running"])
 
 
 def cancel(screen: Screen) -> None:

@@ -6,6 +6,7 @@ process), leaves it as it was.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -81,7 +82,7 @@ def erase(image: Any, drawables: list[Any], asked: Erasing, reach: Reach) -> Don
         raise Refusal("What is selected is too faint to be erased: select it more firmly.")
 
     Gimp.progress_init("Erase selection")
-    tell = Bar()
+    tell = Bar(image, layer)
     engine = reach(tell)
     plan = engine.plan(size, box, mask, grow="auto" if asked.grow_auto else asked.grow)
     encoding, boxes = look(image, None if asked.sample_merged else layer, plan, (0, 0))
@@ -126,7 +127,7 @@ def extend(image: Any, asked: Extending, reach: Reach) -> Done:
     size = (width + more["left"] + more["right"], height + more["top"] + more["bottom"])
 
     Gimp.progress_init("Extend canvas")
-    tell = Bar()
+    tell = Bar(image)
     engine = reach(tell)
     plan = engine.plan_extend(size, (more["left"], more["top"], width, height))
     encoding, boxes = look(image, None, plan, (more["left"], more["top"]))
@@ -233,13 +234,21 @@ def add(
 
 
 class Bar:
-    """GIMP's progress bar; told only what is new, because every word of it is a call into GIMP."""
+    """GIMP's progress bar; told only what is new, because every word of it is a call into GIMP.
 
-    def __init__(self) -> None:
+    Raises Refusal, which ends the engine's work, once what it works for is gone.
+    """
+
+    def __init__(self, image: Any, layer: Any = None) -> None:
+        self.image, self.layer = image, layer
+        self.looked = time.monotonic()
         self.note = ""
         self.fraction = -1.0
 
     def __call__(self, progress: client.Progress) -> None:
+        if time.monotonic() - self.looked > 0.5:
+            still_there(self.image, self.layer)
+            self.looked = time.monotonic()
         if progress.note != self.note:
             self.note = progress.note
             Gimp.progress_set_text(progress.note[:1].upper() + progress.note[1:])
