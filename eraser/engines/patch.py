@@ -4,7 +4,8 @@ The best denoiser that is local and treats all places alike is the posterior mea
 2024, arXiv:2412.20292). Here the training patches are the known ones of this one photo, the few that matter for each
 place are found by PatchMatch (Barnes et al. 2009), and the sampling loop runs from the coarsest scale, where the hole
 is a few pixels wide, to the finest. What passes from scale to scale is not the picture but *where each patch came
-from*, so that every scale is painted with its own, sharp pixels.
+from*, so that every scale is painted with its own, sharp pixels. Patches do not mind a kink in a line; so edges that
+continue each other across the hole are drawn through it first, and the rest is painted around them.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import numpy as np
 from eraser.canvas import View
 from eraser.engines import patch_kernels as kernels
 from eraser.engines.base import EngineInfo, Progress
+from eraser.engines.edges import draw_edges
 from eraser.engines.patch_fields import Painting, finer_field, random_field, sharpest_sources, smooth_start, vote
-from eraser.engines.patch_levels import Level, Workers, build_levels, features_of, grain, paint
+from eraser.engines.patch_levels import Level, Workers, build_levels, features_of, grain, paint, redraw
 from eraser.engines.seams import level_rim, level_seams
 from eraser.machine import usable_processors
 from eraser.pyramid import double, push_pull
@@ -32,7 +34,7 @@ class Recipe:
     """What can be turned; docs/decisions/0004-patch-engine.md says what was measured. Noise is in the [-1, 1] range."""
 
     coarsest_radius: float = 1.6  # pixels: how thick the hole is where painting starts
-    starts: int = 8  # paintings of the coarse scales, of which the most consistent one goes on
+    starts: int = 6  # paintings of the coarse scales, of which the most consistent one goes on
     start_steps: int = 12
     start_targets: int = 1500  # scales up to this many patches are painted several times
     first_noise: tuple[float, float, int] = (0.4, 0.04, 16)  # from, to, steps at the coarsest scale
@@ -45,6 +47,7 @@ class Recipe:
     first_sweeps: int = 6  # PatchMatch sweeps in a scale's first step
     sweeps: int = 1
     reach: int = 64  # pixels that random search goes from the best source so far at finer scales; 0 for everywhere
+    edge_targets: int = 10_000  # the finest scale with so few patches is where edges are drawn; 0 for none
     rim_decay: float = 2.2  # a vote weighs this much less per pixel that its patch lies further inside
     repetition: float = 0.03  # penalty on often used sources, in median patch distances per doubling
     foreign: float = 1.0  # penalty on sources less like the rim than the rim is like itself, in patch distances
@@ -167,26 +170,59 @@ class PatchEngine:
             smooth = push_pull(view.pixels, (~view.hole).astype(np.float32))
             yield Progress(1.0, "a smooth continuation")
             return smooth
-        coarse = 0
-        while coarse < len(levels) and len(levels[coarse].targets) <= recipe.start_targets:
-            coarse += 1
+        # edges are drawn below the full size, because what is drawn has no texture
+        small = [level for level in levels[:-1] if len(level.targets) <= recipe.edge_targets]
+        stages, drawing = self._draw_edges(small)
+        every = stages + levels[len(small) :]
+        # the scales that are painted several times; a drawing is made use of once
+        several = every if drawing is None else stages
+        coarse = len([level for level in several if len(level.targets) <= recipe.start_targets])
         starts = recipe.starts if coarse else 0
-        steps = [self._step_count(levels, index) for index in range(len(levels))]
-        tracker = Tracker(view, levels, [n * (starts if i < coarse else 1) for i, n in enumerate(steps)])
+        steps = [self._step_count(every, index) for index in range(len(every))]
+        tracker = Tracker(view, every, [n * (starts if i < coarse else 1) for i, n in enumerate(steps)])
         best: Painting | None = None
         for start in range(starts):
             rng = np.random.default_rng((seed, start))
-            painting = yield from self._descend(levels, range(coarse), None, rng, tracker)
+            painting = yield from self._descend(every, range(coarse), None, rng, tracker)
             if best is None or painting.mean_cost < best.mean_cost:
                 best = painting
         rng = np.random.default_rng((seed, starts))
-        finest = yield from self._descend(levels, range(coarse, len(levels)), best, rng, tracker)
+        if drawing is not None:
+            if stages:
+                best = yield from self._descend(every, range(coarse, len(stages)), best, rng, tracker)
+            coarse, best = len(stages), self._undraw(drawing, small[-1], best, rng)
+        finest = yield from self._descend(every, range(coarse, len(every)), best, rng, tracker)
         level = finest.level
-        del levels, best  # what is left to do needs the memory of the coarser scales
+        del levels, small, stages, every, best  # what is left to do needs the memory of the coarser scales
         result = view.pixels.reshape(len(level.image), -1).copy()
         result[level.pixels] = np.clip(self._finish(finest), -1, 1)
         yield Progress(1.0, "seams levelled")
         return result.reshape(view.pixels.shape)
+
+    def _draw_edges(self, levels: list[Level]) -> tuple[list[Level], np.ndarray | None]:
+        """The levels, and the picture (n, C + 1) of the last, with edges drawn through the hole; None without edges."""
+        if not levels:
+            return levels, None
+        level = levels[-1]
+        picture = level.image.reshape(level.height, level.width, -1)
+        drawn, picture = draw_edges(picture, level.hole, level.colours)
+        if not drawn.any():
+            return levels, None
+        return redraw(levels, picture, drawn, self._recipe.coarsest_radius), picture.reshape(level.image.shape)
+
+    def _undraw(
+        self, drawing: np.ndarray, level: Level, painting: Painting | None, rng: np.random.Generator
+    ) -> Painting:
+        """A painting of the whole hole: patches are found for what was drawn, too, and from there on it can change."""
+        picture, field = drawing.copy(), random_field(level, rng)
+        if painting is not None:
+            picture[painting.level.pixels] = painting.values
+            field[painting.level.targets] = painting.field[painting.level.targets]
+        reach = max(level.height, level.width)
+        level.cost = np.zeros_like(level.cost)
+        denoiser = PatchDenoiser(level, field, self._recipe, rng, self._workers, last=0.0, reach=reach)
+        values = denoiser(picture[level.pixels], np.inf, picture, level.hole)
+        return Painting(level, denoiser.field, values, level.cost)
 
     def _step_count(self, levels: list[Level], index: int) -> int:
         recipe = self._recipe

@@ -112,13 +112,37 @@ def build_levels(
             energy, known = (halve_weighted(part[:, :, None], one)[0][:, :, 0] for part in (energy, known))
             image, hole = halve(image, hole)
             depth = _rim_depth(hole)
-        level = _level(image, hole, depth, _texture(energy, known, texture, texture_reach, workers))
+        rough = _texture(energy, known, texture, texture_reach, workers)[:, :, None]
+        level = _level(image, hole, depth, rough if image.shape[2] < kernels.CHANNELS else rough[:, :, :0])
         if level.source_count < LEAST_SOURCES or not len(level.targets):
             break
         if len(level.image) <= FOREIGN_PIXELS:
             level.foreign = _foreignness(level, workers)
         levels.append(level)
     return levels[::-1]
+
+
+def redraw(levels: list[Level], picture: np.ndarray, drawn: np.ndarray, coarsest_radius: float) -> list[Level]:
+    """The levels, as far as the last one, with a part of its hole already drawn: what is drawn counts as known.
+
+    picture (H, W, C + 1) of the last level, with its texture channel · drawn (H, W) bool. Sources stay what they were:
+    nothing is copied from what is drawn.
+    """
+    hole = levels[-1].hole & ~drawn
+    redrawn: list[Level] = []
+    for level in reversed(levels):
+        if redrawn:
+            picture, hole = halve(picture, hole)
+        depth = _rim_depth(hole)
+        colours, texture = picture[:, :, : level.colours], picture[:, :, level.colours :]
+        with_hole = _level(colours, hole, depth, texture)
+        if not len(with_hole.targets):
+            break
+        with_hole.valid, with_hole.source_count, with_hole.foreign = level.valid, level.source_count, level.foreign
+        redrawn.append(with_hole)
+        if depth.max() / kernels.DEPTH_UNIT <= coarsest_radius:
+            break
+    return redrawn[::-1]
 
 
 def grain(level: Level) -> float:
@@ -172,17 +196,17 @@ def _foreignness(level: Level, workers: Workers) -> np.ndarray:
 
 
 def _level(image: np.ndarray, hole: np.ndarray, depth: np.ndarray, texture: np.ndarray) -> Level:
+    """texture (H, W, 1), or (H, W, 0) where there is no room for it."""
     height, width, colours = image.shape
     inner = np.zeros_like(hole)
     inner[RADIUS : height - RADIUS, RADIUS : width - RADIUS] = True
     touching = dilate(hole, RADIUS)
     valid = inner & ~touching
-    channels = [image, texture[:, :, None]] if colours < kernels.CHANNELS else [image]
     return Level(
         height=height,
         width=width,
         colours=colours,
-        image=np.concatenate(channels, axis=2).reshape(height * width, -1),
+        image=np.concatenate([image, texture], axis=2).reshape(height * width, -1),
         hole=hole,
         valid=valid.ravel(),
         targets=np.flatnonzero(inner & touching).astype(np.int32),
