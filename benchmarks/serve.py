@@ -64,8 +64,10 @@ sys.exit(run(["serve", *sys.argv[1:]]))
 
 def install(folder: Path) -> Any:
     """The plug-in's client, beside the modules it shares."""
-    for source in ("gimp_plugin/magic-eraser/client.py", "eraser/wire.py", "eraser/door.py"):
-        (folder / Path(source).name).write_bytes((ROOT / source).read_bytes())
+    plug_in = ROOT / "gimp_plugin" / "magic-eraser"
+    client = [plug_in / name for name in ("client.py", "settings.py", "talk.py", "troubles.py")]
+    for source in [*client, ROOT / "eraser" / "wire.py", ROOT / "eraser" / "door.py"]:
+        (folder / source.name).write_bytes(source.read_bytes())
     sys.path.insert(0, str(folder))
     return importlib.import_module("client")
 

@@ -78,11 +78,14 @@ def impostor(client: ModuleType, reply: bytes, *, hold: float = 0.0) -> Iterator
 
 def test_an_editors_python_has_all_that_the_client_needs(client: ModuleType) -> None:
     folder = Path(client.__file__).parent
-    for name in ("client.py", *client.SHARED):
+    names = [path.name for path in folder.glob("*.py")]
+    assert set(client.SHARED) < set(names)
+    for name in names:
         tree = ast.parse((folder / name).read_text(encoding="utf-8"), feature_version=(3, 10))
         modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
         modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        foreign = {module.partition(".")[0] for module in modules} - set(sys.stdlib_module_names) - {"wire", "door"}
+        foreign = {module.partition(".")[0] for module in modules} - set(sys.stdlib_module_names)
+        foreign -= {name.removesuffix(".py") for name in names}
         assert not foreign, f"{name} imports {foreign}"
 
 
@@ -417,10 +420,17 @@ def test_a_wrong_token(client: ModuleType, settings: Callable[..., Any]) -> None
     assert client.find(settings()).pid == engine.pid
 
 
-def test_another_protocol(client: ModuleType, settings: Callable[..., Any]) -> None:
+def test_another_protocol_and_the_engine_started_in_vain_is_ended(
+    client: ModuleType, settings: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    launch = client._launch
+    monkeypatch.setattr(client, "_launch", lambda *more: started.append(launch(*more)) or started[-1])
     with pytest.raises(client.WrongVersion) as caught:
         client.connect(settings("--protocol", "99"))
     check_sentence(caught, "protocol 1 ", "protocol 99", "9.9", eraser.__version__, "eraser gimp install")
+    assert [child.returncode for child in started] == [0], "told to end, and waited for"
+    assert not client.doors.default_path().exists(), "it took its door away"
 
 
 @posix

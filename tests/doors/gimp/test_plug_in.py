@@ -26,7 +26,7 @@ from eraser.session import margins
 
 HERE = Path(__file__).parent
 TOY = HERE.parent / "toy_serve.py"
-OWN = ("client", "wire", "door", "pixels", "sides", "work", "choose", "dialog")
+OWN = ("client", "settings", "talk", "troubles", "wire", "door", "pixels", "sides", "work", "choose", "dialog")
 OPTIONS = {"engine": "auto", "grow-auto": False, "grow": 0, "seed": 5, "sample-merged": False}
 
 
