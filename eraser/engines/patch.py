@@ -300,11 +300,13 @@ class PatchEngine:
         level.cost = painting.cost
         sharpness = sharpness_of(recipe, level.typical_cost)
         label = sharpest_sources(level, painting.field, self._workers, decay=recipe.rim_decay, sharpness=sharpness)
-        yield tracker.pause("levelling the seams")
+        yield tracker.finish(0.2)
         values = level_rim(level, painting.field, painting.values, self._workers)
-        yield tracker.pause("levelling the seams")
-        for _ in level_seams(level, label, values, self._workers, tolerance=recipe.seam_tolerance):
-            yield tracker.pause("levelling the seams")
+        yield tracker.finish(0.4)
+        for done, _ in enumerate(
+            level_seams(level, label, values, self._workers, tolerance=recipe.seam_tolerance), start=1
+        ):
+            yield tracker.finish(0.4 + 0.6 * done / level.colours)
         return values[:, : level.colours]
 
 
@@ -327,8 +329,8 @@ class Tracker:
     def __init__(self, view: View, levels: list[Level], steps: list[int]) -> None:
         self._view = view
         self._costs = [len(level.targets) + 500 for level in levels]
-        finish = 2 * self._costs[-1]  # levelling the seams takes about two steps' time
-        self._total = sum(cost * count for cost, count in zip(self._costs, steps, strict=True)) + finish
+        self._finish = 2 * self._costs[-1]  # levelling the seams takes about two steps' time
+        self._total = sum(cost * count for cost, count in zip(self._costs, steps, strict=True)) + self._finish
         self._done = 0
 
     def step(self, index: int, level: Level, values: np.ndarray) -> Progress:
@@ -338,6 +340,10 @@ class Tracker:
     def pause(self, note: str) -> Progress:
         """Within what takes longer than a step: nothing new to show, but a moment to stop at."""
         return Progress(self._fraction, note)
+
+    def finish(self, share: float) -> Progress:
+        """After that share of levelling the seams."""
+        return Progress(self._fraction + share * self._finish / self._total, "levelling the seams")
 
     def note(self, index: int) -> str:
         smaller = 2 ** (len(self._costs) - 1 - index)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import time
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +13,7 @@ import numpy as np
 
 from eraser import wire
 from eraser.canvas import Canvas
-from eraser.errors import BadRequest, EraserError, TooLarge
+from eraser.errors import BadRequest, TooLarge
 from eraser.geometry import Box, Size
 from eraser.layouts import Layout, split
 from eraser.plans import Plan, plan_erase, plan_extend
@@ -155,31 +154,17 @@ class Body:
         data: bytes = message.get("body", b"")
         return data
 
-    async def drain(self) -> None:
-        """Take in the rest: who still sends would not hear why it is not wanted."""
-        while self._more:
-            await self._receive_some()
-
 
 class Gone(Exception):
     """The client is not there any more."""
 
 
-@contextlib.asynccontextmanager
-async def _draining(body: Body) -> AsyncIterator[Body]:
-    try:
-        yield body
-    except EraserError:
-        await body.drain()
-        raise
-
-
 async def take_plan(receive: Receive, most_pixels: int) -> dict[str, Any]:
     """The answer of /v1/plan."""
-    async with _draining(Body(receive)) as body:
-        frame = await body.next(check_start(wire.PLAN, most_pixels))
-        await body.end()
-        plan = await asyncio.to_thread(read_plan, frame.head, frame.body)
+    body = Body(receive)
+    frame = await body.next(check_start(wire.PLAN, most_pixels))
+    await body.end()
+    plan = await asyncio.to_thread(read_plan, frame.head, frame.body)
     return {
         "hole": _box(plan.target),
         "boxes": [_box(box) for box in plan.boxes],
@@ -190,22 +175,22 @@ async def take_plan(receive: Receive, most_pixels: int) -> dict[str, Any]:
 
 async def take_fill(receive: Receive, most_pixels: int) -> tuple[Request, Plan, Canvas]:
     """What /v1/fill was sent."""
-    async with _draining(Body(receive)) as body:
-        frame = await body.next(check_start(wire.FILL, most_pixels))
-        request = read_request(frame.head)
-        plan = await asyncio.to_thread(read_plan, frame.head, frame.body)
-        if frame.head.get("boxes") != [_box(box) for box in plan.boxes]:
-            raise BadRequest(
-                "the boxes are not those that /v1/plan answered", hint="ask for a plan first and send its boxes"
-            )
-        pixels = np.zeros((plan.area.height, plan.area.width, request.bands), request.dtype)
-        for box in plan.boxes:
-            wanted = box.area * request.bands * request.dtype.itemsize
-            sent = await body.next(_check_pixels(box, wanted))
-            part = np.frombuffer(sent.body, request.dtype).reshape(box.height, box.width, request.bands)
-            pixels[box.relative_to(plan.area).slices] = part
-            del part, sent
-        await body.end()
+    body = Body(receive)
+    frame = await body.next(check_start(wire.FILL, most_pixels))
+    request = read_request(frame.head)
+    plan = await asyncio.to_thread(read_plan, frame.head, frame.body)
+    if frame.head.get("boxes") != [_box(box) for box in plan.boxes]:
+        raise BadRequest(
+            "the boxes are not those that /v1/plan answered", hint="ask for a plan first and send its boxes"
+        )
+    pixels = np.zeros((plan.area.height, plan.area.width, request.bands), request.dtype)
+    for box in plan.boxes:
+        wanted = box.area * request.bands * request.dtype.itemsize
+        sent = await body.next(_check_pixels(box, wanted))
+        part = np.frombuffer(sent.body, request.dtype).reshape(box.height, box.width, request.bands)
+        pixels[box.relative_to(plan.area).slices] = part
+        del part, sent
+    await body.end()
     colour, alpha = split(pixels, LAYOUTS[request.bands])
     return request, plan, await asyncio.to_thread(plan.canvas, colour, alpha)
 
