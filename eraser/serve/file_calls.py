@@ -21,7 +21,7 @@ from eraser.serve import fills
 from eraser.serve.guard import DISK_ERRORS, disk_full
 from eraser.serve.jobs import Job, Steps
 from eraser.serve.service import Service
-from eraser.session import MOST_SEED, Eraser
+from eraser.session import MOST_SEED, MOST_TRIES, Eraser
 
 MEDIA_TYPES = {
     "JPEG": "image/jpeg", "PNG": "image/png", "TIFF": "image/tiff", "WEBP": "image/webp", "GIF": "image/gif",
@@ -38,6 +38,9 @@ _PICTURE: dict[int | str, dict[str, Any]] = {
 
 Picture = Annotated[UploadFile, File(description="an image file; the result keeps its kind and metadata")]
 Seed = Annotated[int, Form(ge=0, le=MOST_SEED)]
+Tries = Annotated[
+    int, Form(ge=1, le=MOST_TRIES, description="paint with so many seeds and keep what fits its surroundings best")
+]
 EngineName = Annotated[str, Form(description="a name from /v1/engines, or auto")]
 Prompt = Annotated[str | None, Form(description="only for engines that take one")]
 Quality = Annotated[int | None, Form(ge=1, le=100, description="of lossy files; the photo's own if left out")]
@@ -53,6 +56,7 @@ def add_file_calls(api: FastAPI, service: Service) -> None:
         grow: Annotated[str, Form(description="auto, or pixels to widen the mask by")] = "auto",
         opaque: Annotated[bool, Form(description="make what is painted opaque")] = False,
         seed: Seed = 0,
+        tries: Tries = 1,
         engine: EngineName = "auto",
         prompt: Prompt = None,
         quality: Quality = None,
@@ -67,7 +71,7 @@ def add_file_calls(api: FastAPI, service: Service) -> None:
             area: Any = marked
             if mask is not None:
                 area = _stored(mask, folder / "mask", service.limits.megapixels)
-            return session.erase_steps(photo, area, seed=seed, grow=widen, prompt=prompt, make_opaque=opaque)
+            return session.erase_steps(photo, area, seed=seed, tries=tries, grow=widen, prompt=prompt, make_opaque=opaque)
 
         return await _file_reply(service, request, image, engine, quality, steps)
 
@@ -81,6 +85,7 @@ def add_file_calls(api: FastAPI, service: Service) -> None:
         bottom: Annotated[str, Form()] = "0",
         aspect: Annotated[str | None, Form(description='like "16:9", instead of sides')] = None,
         seed: Seed = 0,
+        tries: Tries = 1,
         engine: EngineName = "auto",
         prompt: Prompt = None,
         quality: Quality = None,
@@ -89,7 +94,7 @@ def add_file_calls(api: FastAPI, service: Service) -> None:
 
         def steps(session: Eraser, photo: files.Photo, folder: Path) -> Steps:
             return session.outpaint_steps(
-                photo, left=left, top=top, right=right, bottom=bottom, aspect=aspect, seed=seed, prompt=prompt
+                photo, left=left, top=top, right=right, bottom=bottom, aspect=aspect, seed=seed, tries=tries, prompt=prompt
             )
 
         return await _file_reply(service, request, image, engine, quality, steps)

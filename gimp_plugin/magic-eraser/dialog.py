@@ -56,7 +56,7 @@ def ask_erase(procedure: Any, config: Any, settings: client.Settings) -> Callabl
     dialog = GimpUi.ProcedureDialog.new(procedure, config, "Erase selection")
     dialog.set_ok_label("_Erase")
     _engine_row(dialog, config, warm)
-    dialog.fill(["grow-auto", "grow", "seed", "sample-merged"])
+    dialog.fill(["quality", "grow-auto", "grow", "seed", "sample-merged"])
     dialog.set_sensitive("grow", True, config, "grow-auto", True)
     return _run(dialog, warm)
 
@@ -70,7 +70,7 @@ def ask_extend(
     dialog = GimpUi.ProcedureDialog.new(procedure, config, "Extend canvas")
     dialog.set_ok_label("_Extend")
     _engine_row(dialog, config, warm)
-    dialog.fill(["shape", "left", "right", "top", "bottom", "unit", "seed"])
+    dialog.fill(["shape", "left", "right", "top", "bottom", "unit", "quality", "seed"])
     _follow_sides(dialog, config, size)
     return _run(dialog, warm)
 

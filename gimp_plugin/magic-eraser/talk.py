@@ -126,6 +126,7 @@ class Engine:
         depth: str,
         engine: str = "auto",
         seed: int = 0,
+        tries: int = 1,
         prompt: str | None = None,
         on_progress: OnProgress = None,
         on_preview: Callable[[int, int, Bytes, Box], object] | None = None,
@@ -135,6 +136,7 @@ class Engine:
 
         read(box): that part of the canvas, height x width x bands values, interleaved, little endian, perceptual.
         bands 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA · depth one of wire.DEPTHS
+        tries: paint with so many seeds, and keep what fits its surroundings best
         on_preview(width, height, RGB bytes, the canvas's box it shows): a small picture of what is being painted
         Returning False from a callback cancels, and so does raising from it.
         """
@@ -145,6 +147,7 @@ class Engine:
             "depth": depth,
             "engine": engine,
             "seed": seed,
+            "tries": tries,
             "prompt": prompt,
             "preview": on_preview is not None,
         }

@@ -161,8 +161,12 @@ def test_a_taken_port_is_said_in_a_sentence(served: Any) -> None:
 
 def test_health_and_engines_say_what_is_there(served: Any) -> None:
     facts = served.json("GET", "/v1/health")
+    while not facts["loaded"]:
+        time.sleep(0.02)
+        facts = served.json("GET", "/v1/health")
     assert (facts["version"], facts["protocol"], facts["pid"]) == (eraser.__version__, wire.PROTOCOL, served.door.pid)
     assert facts["engine"] == "toy"
+    assert (facts["loaded"], facts["device"]) == (True, "GPU"), "as the toy says of itself"
     assert [info["name"] for info in served.json("GET", "/v1/engines")] == [i.name for i in eraser.engines()] + ["toy"]
 
 
@@ -290,17 +294,51 @@ def test_nothing_is_read_beyond_the_limits(served: Any) -> None:
     assert "--most-megapixels" in check_report(status, body, 413, "TooLarge")["hint"]
     status, _, body = served.call("POST", "/v1/plan", headers={"Content-Length": str(3_000_000)})
     assert "--most-megabytes" in check_report(status, body, 413, "TooLarge")["hint"]
-    # in pieces, whose number nobody announces
-    pieces = iter([wire.opening(wire.PLAN, PLAN_HEAD, 30), *[MASK] * 100_000])
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        status, _, body = served.call("POST", "/v1/plan", pieces)
-        check_report(status, body, 413, "TooLarge")
     form, headers = multipart({"image": ("big.png", bytes(2_500_000))})
+    # in pieces, whose number nobody announces
     pieces = (form[start : start + 65536] for start in range(0, len(form), 65536))
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        status, _, body = served.call("POST", "/v1/erase", pieces, headers)
-        check_report(status, body, 413, "TooLarge")
+    status, _, body = served.call("POST", "/v1/erase", pieces, headers)
+    check_report(status, body, 413, "TooLarge")
     assert served.json("GET", "/v1/health")["running"] == 0
+
+
+LARGE = bytes(40_000_000)  # more than sockets hold between them
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "status", "in_pieces"),
+    [
+        ("/v1/fill", "", 413, 400),  # in pieces its length is not announced, but it starts with no frame
+        ("/v1/erase", "", 413, 400),
+        ("/v1/plan", "wrong", 401, 401),
+        ("/v1/nowhere", "", 413, 404),
+    ],
+)
+@pytest.mark.parametrize("announced", [True, False])
+def test_who_is_refused_before_all_is_sent_hears_why(
+    served: Any, path: str, token: str, status: int, in_pieces: int, announced: bool
+) -> None:
+    """A connection that is closed with bytes unread breaks, and takes the answer with it."""
+    pieces = (LARGE[start : start + (1 << 20)] for start in range(0, len(LARGE), 1 << 20))
+    form = "multipart/form-data; boundary=x" if path == "/v1/erase" else wire.CONTENT_TYPE
+    body, headers = (LARGE, {"Content-Type": form}) if announced else (pieces, {"Content-Type": form})
+    got, _, answer = served.call("POST", path, body, headers, token=token)
+    assert got == (status if announced else in_pieces), answer
+    assert json.loads(answer)["message"]
+
+
+def test_who_asks_before_sending_is_told_at_once_and_sends_nothing(served: Any) -> None:
+    with socket.create_connection(("127.0.0.1", served.door.port), timeout=30) as line:
+        line.sendall(
+            f"POST /v1/fill HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {served.door.token}\r\n"
+            f"Content-Length: 40000000\r\nExpect: 100-continue\r\n\r\n".encode()
+        )
+        start = time.monotonic()
+        answer = b""
+        while data := line.recv(65536):  # to the end: it is not waited for what never comes
+            answer += data
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert time.monotonic() - start < 8
 
 
 def test_garbage_on_the_port_does_not_stop_the_engine(served: Any) -> None:
