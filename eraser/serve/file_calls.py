@@ -71,7 +71,9 @@ def add_file_calls(api: FastAPI, service: Service) -> None:
             area: Any = marked
             if mask is not None:
                 area = _stored(mask, folder / "mask", service.limits.megapixels)
-            return session.erase_steps(photo, area, seed=seed, tries=tries, grow=widen, prompt=prompt, make_opaque=opaque)
+            return session.erase_steps(
+                photo, area, seed=seed, tries=tries, grow=widen, prompt=prompt, make_opaque=opaque
+            )
 
         return await _file_reply(service, request, image, engine, quality, steps)
 
@@ -94,7 +96,15 @@ def add_file_calls(api: FastAPI, service: Service) -> None:
 
         def steps(session: Eraser, photo: files.Photo, folder: Path) -> Steps:
             return session.outpaint_steps(
-                photo, left=left, top=top, right=right, bottom=bottom, aspect=aspect, seed=seed, tries=tries, prompt=prompt
+                photo,
+                left=left,
+                top=top,
+                right=right,
+                bottom=bottom,
+                aspect=aspect,
+                seed=seed,
+                tries=tries,
+                prompt=prompt,
             )
 
         return await _file_reply(service, request, image, engine, quality, steps)

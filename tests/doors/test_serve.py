@@ -202,13 +202,13 @@ def test_a_fill_streams_progress_a_preview_and_the_result(served: Any) -> None:
     assert bytes(frames[-2].body) == MASK
 
 
-@pytest.mark.parametrize(("bands", "dtype"), [(1, "u1"), (4, "u1"), (3, "u2")])
-def test_the_patch_engine_paints_what_the_library_paints(served: Any, bands: int, dtype: str) -> None:
+@pytest.mark.parametrize(("bands", "dtype", "tries"), [(1, "u1", 1), (4, "u1", 1), (3, "u2", 1), (3, "u1", 4)])
+def test_the_patch_engine_paints_what_the_library_paints(served: Any, bands: int, dtype: str, tries: int) -> None:
     image = photo(bands, dtype)
-    body = served.call("POST", "/v1/fill", fill_body(served, image, engine="patch", seed=5))[2]
+    body = served.call("POST", "/v1/fill", fill_body(served, image, engine="patch", seed=5, tries=tries))[2]
     done = frames_of(body)[-1]
     layer = np.frombuffer(done.body, dtype).reshape(5, 6, done.head["bands"])
-    whole = eraser.erase(image, mask_image(), seed=5, grow=0)
+    whole = eraser.erase(image, mask_image(), seed=5, tries=tries, grow=0)
     colours = layer.shape[2] - 1
     assert np.array_equal(layer[:, :, :-1], whole[15:20, 20:26, :colours])
 
@@ -258,6 +258,7 @@ GOOD = wire.pack(wire.FILL, head_without(""), MASK) + PIXELS
                 ("boxes", []), ("boxes", [[0, 0, 1, 1]]), ("boxes", 7),
                 ("bands", 5), ("bands", True), ("bands", "3"), ("bands", [3]), ("depth", "u7"), ("depth", ["u8"]),
                 ("seed", -1), ("seed", 2**63), ("seed", 0.5), ("seed", True),
+                ("tries", 0), ("tries", 17), ("tries", 2.0), ("tries", True),
                 ("engine", 7), ("prompt", 7), ("grow", True), ("grow", "much"), ("grow", [1]),
             ]
         ],
@@ -383,13 +384,16 @@ def srgb() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
+PATCHED = {"engine": "patch", "seed": 5, "tries": 4}
+
+
 def test_sixteen_bits_stay_sixteen_bits(served: Any, tmp_path: Path) -> None:
     image = photo(3, "u2")
     path = tmp_path / "deep.tif"
     from eraser.layouts import Layout
 
     files.write(files.Photo(image, Layout(3)), path)
-    form, headers = multipart({"image": ("deep.tif", path.read_bytes()), "box": "20,15,6,5", "grow": "0"})
+    form, headers = multipart({"image": ("deep.tif", path.read_bytes()), "box": "20,15,6,5", "grow": "0"} | PATCHED)
     status, sent, body = served.call("POST", "/v1/erase", form, headers)
     assert (status, sent["content-type"]) == (200, "image/tiff"), body
     path.write_bytes(body)
@@ -397,6 +401,7 @@ def test_sixteen_bits_stay_sixteen_bits(served: Any, tmp_path: Path) -> None:
     known = mask_image() == 0
     assert np.array_equal(result[known], image[known])
     assert result.dtype == np.uint16
+    assert np.array_equal(result, eraser.erase(image, mask_image(), seed=5, tries=4, grow=0)), "the library's own"
 
 
 def test_a_picture_is_extended(served: Any) -> None:
