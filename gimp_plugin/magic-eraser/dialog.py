@@ -16,6 +16,7 @@ import choose  # noqa: E402
 import client  # noqa: E402
 import sides  # noqa: E402
 from gi.repository import GimpUi, GLib, GObject, Gtk  # noqa: E402
+from troubles import sentence  # noqa: E402
 
 
 class Warm:
@@ -211,7 +212,7 @@ class _SetUp:
             try:
                 choose.keep(self._path, self._chosen())
             except client.ClientError as trouble:
-                self._say(str(trouble))
+                self._say(sentence(trouble))
             else:
                 break
         self._dialog.destroy()
@@ -250,7 +251,7 @@ class _SetUp:
         try:
             chosen = self._chosen()
         except client.ClientError as trouble:
-            self._say(str(trouble))
+            self._say(sentence(trouble))
             return
         self._work(
             "Testing: versions, devices, and one small fill ...",
@@ -280,7 +281,7 @@ class _SetUp:
             for button in self._buttons:
                 button.set_sensitive(True)
             if trouble is not None:
-                self._say(str(trouble))
+                self._say(sentence(trouble))
             else:
                 then(answer)
             return False

@@ -24,6 +24,7 @@ import client  # noqa: E402
 import pixels  # noqa: E402
 import sides  # noqa: E402
 import work  # noqa: E402
+from troubles import sentence  # noqa: E402
 
 ERASE, AGAIN = "plug-in-magic-eraser-erase", "plug-in-magic-eraser-again"
 EXTEND, SET_UP = "plug-in-magic-eraser-extend", "plug-in-magic-eraser-set-up"
@@ -304,11 +305,6 @@ def _answer(procedure: Any, act: Any) -> Any:
 def _failed(procedure: Any, message: str) -> Any:
     error = GLib.Error.new_literal(Gimp.PlugIn.error_quark(), message, 0)
     return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, error)
-
-
-def sentence(trouble: Exception) -> str:
-    text = " ".join(str(trouble).split())
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 Gimp.main(MagicEraser.__gtype__, sys.argv)

@@ -54,3 +54,9 @@ class Refused(ClientError):
     def __init__(self, kind: str, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
         self.kind = kind
+
+
+def sentence(trouble: Exception) -> str:
+    """As a person reads it: on one line, with a capital and a full stop."""
+    text = " ".join(str(trouble).split())
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
