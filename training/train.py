@@ -13,6 +13,7 @@ interrupted draws what an uninterrupted one would have drawn.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import math
 import shutil
@@ -63,7 +64,7 @@ class Settings:
     half: bool = False  # bfloat16 between the first and the last layer
     compiled: bool = False
     report_every: int = 50_000  # images
-    judge_every: int = 500_000
+    judge_every: int = 750_000
     judged: int = 256  # held-out views
     fill_steps: int = 16
     seed: int = 0
@@ -187,6 +188,14 @@ class Run:
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=0.0, betas=(0.9, 0.99), fused=True)
         self.images = self.seconds = self.phase = self.phase_images = self.fresh = 0
         # fresh: images seen since the optimizer began
+
+    @property
+    def phase_over(self) -> bool:
+        return self.phase_images >= self.settings.phases[self.phase].images
+
+    @property
+    def finished(self) -> bool:
+        return self.phase_over and self.phase == len(self.settings.phases) - 1
 
     def save(self, path: Path) -> None:
         counters = {name: getattr(self, name) for name in COUNTERS}
@@ -344,13 +353,12 @@ def draw_grid(run: Run, net: PocketNet, held_out: Source, size: int, path: Path,
 # --- 6. Rates ---------------------------------------------------------------------------------------------------------
 
 
-def operations(net: PocketNet, size: int) -> float:
+@functools.cache
+def operations(settings: NetSettings, size: int) -> float:
     """Floating-point operations to train on one view: forward, and twice that backward."""
-    copy = PocketNet(net.net).to("meta")
-    shapes = [(1, 3), (1,), (1, 3), (1, 1)]
-    inputs = [torch.empty(*shape, *(() if len(shape) == 1 else (size, size)), device="meta") for shape in shapes]
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        copy(*inputs)
+    with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
+        net = PocketNet(settings).eval()
+        net(torch.empty(1, 3, size, size), torch.empty(1), torch.empty(1, 3, size, size), torch.empty(1, 1, size, size))
     return 3.0 * counter.get_total_flops()
 
 
@@ -427,21 +435,22 @@ def train(
     note(stats, {"begin": run.images, "device": device_name(device), "torch": torch.__version__, "rate": rate})
 
     for losses, since, spent in reports(run, asked, train_source, started, minutes, images):
-        settings_now = settings.phases[run.phase]
+        size = settings.phases[run.phase].size
         row: dict[str, Any] = {
             "images": run.images,
-            "size": settings_now.size,
+            "size": size,
             "loss": round(float(torch.stack(losses).mean()), 5),
             "images per second": round(since / spent, 1),
-            "utilisation": round(since / spent * operations(run.net, settings_now.size) / rate, 4),
+            "utilisation": round(since / spent * operations(settings.net, size) / rate, 4),
             "seconds": round(run.seconds, 1),
         }
         if run.images // settings.judge_every != (run.images - since) // settings.judge_every:
-            row["held out"] = judge(run, held_out, settings_now.size)
+            run.save(checkpoint)
+            row |= keep(run, train_source, held_out, out)
         note(stats, row)
 
-    finish(run, train_source, held_out, out, stats)
     run.save(checkpoint)
+    note(stats, {"end": run.images} | keep(run, train_source, held_out, out))
     return run
 
 
@@ -454,32 +463,28 @@ def reports(
     losses: list[Tensor] = []
     since, begin = 0, time.perf_counter()
     run.net.train()
-    while run.phase < len(settings.phases) and run.images < limit:
-        if time.perf_counter() - started > 60 * minutes:
-            break
+    while not run.finished and run.images < limit and time.perf_counter() - started < 60 * minutes:
+        if run.phase_over:
+            run.phase, run.phase_images = run.phase + 1, 0
         before = run.images
         losses.append(step(run, asked, source))
         since += run.images - before
-        over = run.phase_images >= settings.phases[run.phase].images
-        if since >= settings.report_every or over or run.images >= limit:
+        if since >= settings.report_every or run.phase_over or run.images >= limit:
             settle(run.device)
             spent = time.perf_counter() - begin
             run.seconds += spent
             yield losses, since, spent
             losses, since, begin = [], 0, time.perf_counter()
-        if over:
-            run.phase, run.phase_images = run.phase + 1, 0
     if losses:
         settle(run.device)
         run.seconds += time.perf_counter() - begin
 
 
-def finish(run: Run, source: Source, held_out: Source, out: Path, stats: Path) -> None:
-    """Judge, draw, and write the better of the averages in pieces."""
-    size = run.settings.phases[min(run.phase, len(run.settings.phases) - 1)].size
+def keep(run: Run, source: Source, held_out: Source, out: Path) -> dict[str, Any]:
+    """Judge the averages, write the better one in pieces, draw the grid. Returns what is to be noted."""
+    size = run.settings.phases[run.phase].size
     judged = judge(run, held_out, size)
     best = best_average(judged)
-    draw_grid(run, run.averages[best], held_out, size, out / "grid.png")
     notes = {
         "settings": run.settings.to_dict(),
         "average": run.settings.averages[best],
@@ -489,7 +494,8 @@ def finish(run: Run, source: Source, held_out: Source, out: Path, stats: Path) -
         "licence": "Apache-2.0",
     }
     write_pieces(run.averages[best].state_dict(), notes, out)
-    note(stats, {"end": run.images, "size": size, "held out": judged, "average": run.settings.averages[best]})
+    draw_grid(run, run.averages[best], held_out, size, out / "grid.png")
+    return {"held out": judged, "average": run.settings.averages[best]}
 
 
 def note(path: Path, row: dict[str, Any]) -> None:

@@ -124,7 +124,7 @@ def weights_of(run: train.Run) -> list[torch.Tensor]:
 def test_a_run_resumed_twice_equals_an_uninterrupted_one_bit_for_bit(tmp_path):
     dropping = replace(BRIEF, net=replace(BRIEF.net, dropout=0.2))
     whole = train.train(dropping, work=tmp_path / "whole", out=tmp_path / "whole", images=1200)
-    for images in (320, 736, 1200):  # the second within the second phase
+    for images in (320, 640, 768, 1200):  # the first phase ends at 640
         parts = train.train(dropping, work=tmp_path / "parts", out=tmp_path / "parts", images=images)
     assert (parts.images, parts.phase, parts.phase_images) == (whole.images, whole.phase, whole.phase_images)
     assert parts.phase == 1
@@ -158,6 +158,15 @@ def test_without_a_checkpoint_a_run_goes_on_from_averaged_weights(tmp_path):
     assert third.fresh == 128  # its own checkpoint counts more than where it began
     with torch.no_grad():
         assert all(torch.isfinite(value).all() for value in third.net.state_dict().values())
+
+
+def test_a_finished_run_stays_as_it_is(tmp_path):
+    brief = replace(BRIEF, phases=(train.Phase(64, 16, 32), train.Phase(64, 8, 64)))
+    first = train.train(brief, work=tmp_path, out=tmp_path)
+    again = train.train(brief, work=tmp_path, out=tmp_path)
+    assert (first.images, again.images, again.finished) == (128, 128, True)
+    for a, b in zip(weights_of(first), weights_of(again), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_a_phase_can_be_gone_on_to_at_once(tmp_path):
@@ -212,7 +221,7 @@ def test_operations_are_those_of_the_convolutions_counted_by_hand():
     by_hand += 64 * 32 * half + (64 * 32 + 9 * (64 * 32 + 32 * 32)) * grid  # lift, and the block going up
     by_hand += 9 * 32 * 12 * grid
     by_hand += 64 * 32 + 32 * (32 + 64 + 32)  # the noise level
-    assert train.operations(PocketNet(net), 16) == 3 * 2 * by_hand
+    assert train.operations(net, 16) == 3 * 2 * by_hand
     assert math.isfinite(train.matrix_rate(torch.device("cpu"), torch.float32))
 
 
