@@ -31,7 +31,7 @@ OPSET = 18
 INPUTS = ("noisy", "sigma", "known", "hole")
 OUTPUT = "clean"
 CHECKED = [(64, 64, 2), (96, 64, 1), (128, 192, 1)]  # height, width, batch
-TOLERANCE = 2e-4  # weights are the same; only the order of sums differs
+TOLERANCE = 1e-4  # of the answer's largest value: weights are the same, only the order of sums differs
 
 
 def trained_net(folder: Path) -> tuple[PocketNet, dict[str, Any]]:
@@ -124,12 +124,14 @@ def session_of(data: bytes | str, threads: int = 1) -> Any:
 
 @torch.no_grad()
 def largest_difference(net: PocketNet, data: bytes) -> float:
+    """Between onnxruntime's and torch's answers, as a share of the largest value."""
     session = session_of(data)
     worst = 0.0
     for shape in CHECKED:
         inputs = example(*shape)
         (answer,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
-        worst = max(worst, float(np.abs(answer - net(*inputs.values()).numpy()).max()))
+        expected = net(*inputs.values()).numpy()
+        worst = max(worst, float(np.abs(answer - expected).max() / np.abs(expected).max()))
     return worst
 
 

@@ -109,17 +109,19 @@ PRESETS = {
             judge_every=16_000,
             judged=64,
         ),
-        # one call of a lent machine: small views only
+        # ten minutes of a large GPU
         Settings(
             name="gpu-10min",
             phases=(Phase(5_000_000, 64, 1024), Phase(1_200_000, 128, 384)),
+            warm_up=200_000,
             half=True,
             compiled=True,
         ),
-        # three calls: training/README.md has the sums
+        # half an hour of one: training/README.md has the sums
         Settings(
             name="gpu",
             phases=(Phase(8_000_000, 64, 1024), Phase(2_600_000, 128, 384), Phase(1_100_000, 192, 192)),
+            warm_up=200_000,
             half=True,
             compiled=True,
         ),
@@ -519,9 +521,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long, everything saved")
     parser.add_argument("--images", type=int, help="stop after so many images in all")
     parser.add_argument("--phase", type=int, help="go on with this phase (0 is the first)")
+    parser.add_argument("--eager", action="store_true", help="do not compile, whatever the preset says")
     parser.add_argument("--batch", type=int, help="instead of the preset's, for a rehearsal on a small machine")
     options = parser.parse_args(arguments)
     settings = PRESETS[options.preset]
+    if options.eager:
+        settings = replace(settings, compiled=False)
     if options.batch:
         settings = replace(settings, phases=tuple(replace(p, batch=options.batch) for p in settings.phases))
     train(

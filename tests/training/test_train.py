@@ -195,9 +195,9 @@ def test_power_exponents_are_the_paper_s():
 
 def test_the_learning_rate_rises_holds_and_falls():
     settings = train.PRESETS["gpu"]
-    rate = [train.learning_rate(settings, n, n, 1024) for n in (0, 58_976, 2_000_000, 8_000_000)]
-    assert rate == pytest.approx([0.008 * 1024 / 60_000, 0.008, 0.008, 0.004])
-    assert train.learning_rate(settings, 0, 60_000, 256) == pytest.approx(0.004)
+    rate = [train.learning_rate(settings, n, n, 1024) for n in (0, 198_976, 2_000_000, 8_000_000)]
+    assert rate == pytest.approx([0.008 * 1024 / 200_000, 0.008, 0.008, 0.004])
+    assert train.learning_rate(settings, 0, 200_000, 256) == pytest.approx(0.004)
 
 
 def test_a_net_that_says_nothing_has_error_one_at_every_noise_level():
