@@ -247,6 +247,7 @@ def learning_rate(settings: Settings, images: int, fresh: int, batch: int) -> fl
     return rate * min(1.0, (fresh + batch) / settings.warm_up)
 
 
+@functools.cache
 def power_exponent(width: float) -> float:
     """The exponent of the power-function average whose width is this share of the run (Karras et al. 2024, eq. 126)."""
     roots = np.roots([1, 7, 16 - width**-2, 12 - width**-2])

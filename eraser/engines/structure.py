@@ -83,8 +83,9 @@ def carry(
         yield Progress(1.0, "the drawing, enlarged")
         return result
     shrunk = max(drawing.box.width / drawing.pixels.shape[1], drawing.box.height / drawing.pixels.shape[0])
-    first = max(0, len(levels) - 1 - max(0, round(math.log2(shrunk))))
-    levels = levels[first:]
+    # at half size at most: a drawing has less grain than the photo, and looks like the photo's smoothest patches there
+    levels = levels[max(0, len(levels) - 1 - max(1, round(math.log2(shrunk)))) :]
+    hold = carrying.hold if len(levels) > 1 else 0.0
     counts = [_steps(recipe, carrying, levels, index) for index in range(len(levels))]
     tracker = Tracker(view, levels, counts)
     rng = np.random.default_rng((seed, 77))
@@ -104,7 +105,7 @@ def carry(
             field = finer_field(painting, level, rng)
             trust = _finer(trust, painting.level, level)
             start = vote(level, level.pixels, field, workers, decay=recipe.rim_decay)
-            start[:, : level.colours] += carrying.hold * _come_away(start, level, levels[0], held)
+            start[:, : level.colours] += hold * _come_away(start, level, levels[0], held)
             sigmas = geometric(max(0.04, recipe.noise_share * grain(level)), recipe.last_noise, counts[index])
             own = recipe
         reach = max(level.height, level.width) if painting is None else recipe.reach
@@ -128,7 +129,7 @@ def carry(
     assert painting is not None
     assert trust is not None
     finished = _finish(painting, recipe, workers)
-    finished += carrying.hold * _come_away(finished, levels[-1], levels[0], held)
+    finished += hold * _come_away(finished, levels[-1], levels[0], held)
     result[view.hole] = np.clip(drawn + (finished - drawn) * trust[:, None], -1, 1)
     yield Progress(1.0, "seams levelled")
     return result

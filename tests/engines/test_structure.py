@@ -41,9 +41,9 @@ def view() -> View:
     return View(pixels, hole)
 
 
-def drawing_of(picture) -> Drawing:
-    """picture(y, x) -> bool (56, 56): drawn green where True, red elsewhere; half the size of its box."""
-    y, x = np.mgrid[:56, :56] * 2 + 41
+def drawing_of(picture, shrunk: int = 2) -> Drawing:
+    """picture(y, x) -> bool: drawn green where True, red elsewhere, so many times as small as its box."""
+    y, x = np.mgrid[: 112 // shrunk, : 112 // shrunk] * shrunk + 40 + shrunk // 2
     return Drawing(np.where(picture(y, x)[:, :, None], GREEN, RED), BOX)
 
 
@@ -63,15 +63,19 @@ def test_structure_is_where_it_was_drawn(view, diagonal):
     assert (greenish(diagonal) == (x > y))[clear].mean() > 0.97
 
 
-def test_texture_is_the_photo_s(view, diagonal):
+@pytest.mark.parametrize("shrunk", [1, 2, 4])
+def test_texture_is_the_photo_s(view, shrunk):
+    drawing = drawing_of(lambda y, x: y > 96 + 0 * x, shrunk)  # without grain
+    filled = finished(carry(view, drawing, seed=0, workers=Workers(1)))
+
     def grain(pixels: np.ndarray, where: np.ndarray) -> float:
         steps = np.diff(pixels.mean(axis=2), axis=1)
         return float(steps[where[:, 1:] & where[:, :-1]].std())
 
-    y, x = np.mgrid[:SIDE, :SIDE]
-    inside = view.hole & (np.abs(x - y) > 8)
+    y, _ = np.mgrid[:SIDE, :SIDE]
+    inside = view.hole & (np.abs(y - SIDE // 2) > 8)
     around = ~view.hole & (np.abs(y - SIDE // 2) > 8)
-    assert grain(diagonal, inside) == pytest.approx(grain(view.pixels, around), rel=0.25)
+    assert grain(filled, inside) == pytest.approx(grain(view.pixels, around), rel=0.25)
 
 
 def test_what_the_photo_has_nothing_alike_for_stays_as_drawn(view):

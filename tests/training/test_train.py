@@ -174,6 +174,20 @@ def test_a_phase_can_be_gone_on_to_at_once(tmp_path):
     assert (run.phase, run.images, run.phase_images) == (1, 128, 128)
 
 
+def test_a_step_in_half_precision_is_one_graph_and_stays_near_single_precision():
+    """Graph breaks are what makes a compiled run slow; this finds them without compiling anything."""
+    losses = {}
+    for half in (False, True):
+        run = train.Run(replace(BRIEF, half=half, warm_up=64), torch.device("cpu"))
+        run.net.train()
+        asked = train.Questioned(run.net)
+        if half:
+            asked = torch.compile(asked, dynamic=False, fullgraph=True, backend="aot_eager")
+        losses[half] = [float(train.step(run, asked, GaussianPictures())) for _ in range(16)]
+    assert losses[True][-1] < 0.9 * losses[True][0]
+    assert losses[True] == pytest.approx(losses[False], rel=0.02)
+
+
 def test_another_net_s_checkpoint_is_refused(tmp_path):
     train.train(BRIEF, work=tmp_path, out=tmp_path, images=64)
     other = replace(BRIEF, net=replace(BRIEF.net, channels=(32, 32)))
