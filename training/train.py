@@ -1,6 +1,6 @@
 """Train the pocket model. This file reads from top to bottom.
 
-    python -m training.train --preset gpu --photos PACK.zip --work WORK --out OUT --minutes 8.5
+    python -m training.train --preset gpu --photos PACK.zip --work WORK --out OUT --minutes 8
 
 The same command goes on where the last one stopped: from WORK's checkpoint, or else, with --begin, from the averaged
 weights of an earlier run. OUT gets what is worth keeping, in files small enough to be carried: the averaged weights in
