@@ -37,7 +37,8 @@ TOLERANCE = 1e-4  # of the answer's largest value: weights are the same, only th
 def trained_net(folder: Path) -> tuple[PocketNet, dict[str, Any]]:
     """The net of a run's pieces, ready for use, with weights as they are stored."""
     weights, notes = read_pieces(folder)
-    net = PocketNet(NetSettings.from_dict(notes["settings"]["net"]))
+    settings = notes["settings"]["net"].items()
+    net = PocketNet(NetSettings(**{key: tuple(value) if isinstance(value, list) else value for key, value in settings}))
     net.load_state_dict(weights)
     return net.fold(), notes
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,10 +32,6 @@ class NetSettings:
     def stride(self) -> int:
         """A picture's sides must be multiples of this."""
         return self.patch * 2 ** (len(self.channels) - 1)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> NetSettings:
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 def unit(x: Tensor, axis: int = 1) -> Tensor:
@@ -131,13 +126,14 @@ class PocketNet(nn.Module):
     def __init__(self, net: NetSettings) -> None:
         super().__init__()
         self.net, self.precision = net, torch.float32  # of everything between the first and the last layer
-        area, channels, inputs = net.patch**2, net.channels, net.channels[0]
+        area, inputs = net.patch**2, net.channels[0]
         self.register_buffer("frequencies", 2 * math.pi * torch.randn(64), persistent=True)
         self.register_buffer("phases", 2 * math.pi * torch.rand(64), persistent=True)
         self.embed, self.uncertainty = Weights(64, net.embedding), Weights(64, 1)
-        self.stem = Weights(7 * area + 1, channels[0], 3)
+        self.stem, self.direct = Weights(10 * area + 1, inputs, 3), Weights(net.embedding, 10 * area + 1)
+        self.direct_gain, self.out_gain = nn.Parameter(torch.zeros(())), nn.Parameter(torch.zeros(()))
         self.down, self.up, self.lift = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
-        levels = list(zip(channels, net.blocks, net.attention, strict=True))
+        levels = list(zip(net.channels, net.blocks, net.attention, strict=True))
         for width, *level in levels:
             self.down.append(blocks(inputs, width, *level, net, normalize=True))
             inputs = width
@@ -145,29 +141,29 @@ class PocketNet(nn.Module):
             self.lift.append(Weights(inputs, width, 1))
             self.up.append(blocks(2 * width, width, *level, net, normalize=False))
             inputs = width
-        self.out = Weights(inputs, 3 * area, 3)
-        self.out_gain = nn.Parameter(torch.zeros(()))
+        self.out = Weights(inputs + 10 * area + 1, 3 * area, 3)
 
     def forward(self, noisy: Tensor, sigma: Tensor, known: Tensor, hole: Tensor) -> Tensor:
         """noisy, known (B, 3, H, W) in [-1, 1] plus noise; sigma (B,); hole (B, 1, H, W) in {0, 1}; H and W multiples
-        of `net.stride`. What stands in `known` under the hole, and in `noisy` outside it, does not matter.
-        """
-        data = self.net.sigma_data
-        sigma = sigma.view(-1, 1, 1, 1)
+        of `net.stride`. What stands in `known` under the hole, and in `noisy` outside it, does not matter."""
+        data, sigma = self.net.sigma_data, sigma.view(-1, 1, 1, 1)
         spread = torch.sqrt(sigma**2 + data**2)
-        x = torch.cat([noisy * hole / spread, known * (1 - hole) / data, 2 * hole - 1], 1)
+        seen = noisy * hole + known * (1 - hole)
+        # little noise stands here at unit size, and goes straight to the last layer too: learnt several times sooner
+        fine = (seen - functional.avg_pool2d(seen, 3, 1, 1, count_include_pad=False)) / torch.sqrt(sigma**2 + 0.01)
+        x = torch.cat([noisy * hole / spread, known * (1 - hole) / data, 2 * hole - 1, fine * hole], 1)
         x = functional.pixel_unshuffle(x, self.net.patch).to(self.precision)
         x = torch.cat([x, torch.ones_like(x[:, :1])], 1)  # stands in for biases
-        y = self._body(x, silu(self.embed(self.fourier(sigma)).to(self.precision)))
-        y = functional.pixel_shuffle(self.out(y, self.out_gain).float(), self.net.patch)
+        embedding = silu(self.embed(self.fourier(sigma)).to(self.precision))
+        direct = x * (1 + self.direct(embedding, self.direct_gain))[:, :, None, None]
+        y = self.out(torch.cat([self._body(x, embedding), direct], 1), self.out_gain)
+        y = functional.pixel_shuffle(y.float(), self.net.patch)
         return noisy * (data / spread) ** 2 + y * (sigma * data / spread)
 
-    def fourier(self, sigma: Tensor) -> Tensor:
-        """Features of the noise level, of unit magnitude: (B, 64)."""
+    def fourier(self, sigma: Tensor) -> Tensor:  # (B, 64), of unit magnitude
         return torch.cos(torch.log(sigma.view(-1, 1)) / 4 * self.frequencies + self.phases) * math.sqrt(2)
 
-    def doubt(self, sigma: Tensor) -> Tensor:
-        """The logarithm of the error to expect at these noise levels: (B,). Used by the loss alone."""
+    def doubt(self, sigma: Tensor) -> Tensor:  # (B,), the logarithm of the error to expect; for the loss alone
         return self.uncertainty(self.fourier(sigma)).flatten()
 
     def _body(self, x: Tensor, embedding: Tensor) -> Tensor:
@@ -180,8 +176,7 @@ class PocketNet(nn.Module):
             skips.append(x)
         skips.pop()
         for lift, blocks in zip(self.lift, self.up, strict=True):
-            x = functional.interpolate(lift(x), scale_factor=2.0, mode="nearest")
-            x = torch.cat([x, skips.pop()], 1)  # both of unit magnitude, so the whole is too
+            x = torch.cat([functional.interpolate(lift(x), scale_factor=2.0, mode="nearest"), skips.pop()], 1)
             for block in blocks:
                 x = block(x, embedding)
         return x
@@ -192,9 +187,14 @@ class PocketNet(nn.Module):
             if isinstance(module, Weights):
                 module.normalize_()
 
+    @torch.no_grad()
     def fold(self) -> PocketNet:
         """No longer for training: plain convolutions, without normalising at each call."""
+        scaled = [(module.level, module.level_gain) for module in self.modules() if isinstance(module, Block)]
         for module in self.modules():
             if isinstance(module, Weights):
                 module.fold()
+        for layer, gain in [*scaled, (self.direct, self.direct_gain), (self.out, self.out_gain)]:
+            layer.weight *= gain
+            gain.fill_(1)
         return self.eval()

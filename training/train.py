@@ -53,8 +53,8 @@ class Settings:
     phases: tuple[Phase, ...]
     net: NetSettings = field(default_factory=NetSettings)
     source: str = "photos"  # or "gaussian"
-    learning_rate: float = 0.008  # at `reference_batch`, and as the root of a phase's batch to it
-    reference_batch: int = 1024
+    learning_rate: float = 0.012  # at `reference_batch`, and as the root of a phase's batch to it
+    reference_batch: int = 512
     warm_up: int = 60_000  # images over which the learning rate rises, at the start and when a run begins anew
     steady: int = 2_000_000  # images after which it falls as one over the root of the images seen (Karras et al. 2024)
     noise_middle: float = -0.4  # of the logarithm of sigma at 64 pixels; larger views get more noise, in proportion:
@@ -100,10 +100,10 @@ PRESETS = {
             name="cpu",
             net=SMALL,
             phases=(Phase(400_000, 64, 32),),
-            learning_rate=0.003,
+            learning_rate=0.02,
             reference_batch=32,
             warm_up=4_000,
-            steady=60_000,
+            steady=30_000,
             half=True,
             report_every=1_600,
             judge_every=16_000,
@@ -112,7 +112,7 @@ PRESETS = {
         # ten minutes of a large GPU
         Settings(
             name="gpu-10min",
-            phases=(Phase(5_000_000, 64, 1024), Phase(1_200_000, 128, 384)),
+            phases=(Phase(5_000_000, 64, 512), Phase(1_200_000, 128, 256)),
             warm_up=200_000,
             half=True,
             compiled=True,
@@ -120,7 +120,7 @@ PRESETS = {
         # half an hour of one: training/README.md has the sums
         Settings(
             name="gpu",
-            phases=(Phase(8_000_000, 64, 1024), Phase(2_600_000, 128, 384), Phase(1_100_000, 192, 192)),
+            phases=(Phase(8_000_000, 64, 512), Phase(2_600_000, 128, 256), Phase(1_100_000, 192, 128)),
             warm_up=200_000,
             half=True,
             compiled=True,

@@ -209,9 +209,9 @@ def test_power_exponents_are_the_paper_s():
 
 def test_the_learning_rate_rises_holds_and_falls():
     settings = train.PRESETS["gpu"]
-    rate = [train.learning_rate(settings, n, n, 1024) for n in (0, 198_976, 2_000_000, 8_000_000)]
-    assert rate == pytest.approx([0.008 * 1024 / 200_000, 0.008, 0.008, 0.004])
-    assert train.learning_rate(settings, 0, 200_000, 256) == pytest.approx(0.004)
+    rate = [train.learning_rate(settings, n, n, 512) for n in (0, 199_488, 2_000_000, 8_000_000)]
+    assert rate == pytest.approx([0.012 * 512 / 200_000, 0.012, 0.012, 0.006])
+    assert train.learning_rate(settings, 0, 200_000, 128) == pytest.approx(0.006)
 
 
 def test_a_net_that_says_nothing_has_error_one_at_every_noise_level():
@@ -230,11 +230,11 @@ def test_a_net_that_says_nothing_has_error_one_at_every_noise_level():
 def test_operations_are_those_of_the_convolutions_counted_by_hand():
     net = replace(TOY.net, attention=(False, False))
     grid, half = 8 * 8, 4 * 4
-    by_hand = 9 * (29 * 32 + 2 * 32 * 32) * grid  # stem, first block
+    by_hand = 9 * (41 * 32 + 2 * 32 * 32) * grid  # stem, first block
     by_hand += (32 * 64 + 9 * 2 * 64 * 64) * half  # down: skip, block
     by_hand += 64 * 32 * half + (64 * 32 + 9 * (64 * 32 + 32 * 32)) * grid  # lift, and the block going up
-    by_hand += 9 * 32 * 12 * grid
-    by_hand += 64 * 32 + 32 * (32 + 64 + 32)  # the noise level
+    by_hand += 9 * (32 + 41) * 12 * grid
+    by_hand += 64 * 32 + 32 * (32 + 64 + 32 + 41)  # the noise level
     assert train.operations(net, 16) == 3 * 2 * by_hand
     assert math.isfinite(train.matrix_rate(torch.device("cpu"), torch.float32))
 
