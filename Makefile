@@ -54,7 +54,7 @@ $(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/pip
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/pip
-	$(BIN)/pip install -q --disable-pip-version-check $(WHEELS) -c $(CONSTRAINTS) -e ".[dev]"
+	$(BIN)/pip install -q --disable-pip-version-check $(WHEELS) -c $(CONSTRAINTS) -e ".[dev,training]"
 	touch $@ $(VENV)/.installed
 
 clean:
