@@ -83,26 +83,26 @@ class PatchDenoiser:
         self._level, self._recipe, self._rng, self._workers = level, recipe, rng, workers
         self._last, self._reach = last, reach
         self._searched = False
-        self._turns = 0
+        self._calls = self._turns = 0
         self._typical = 0.0
         self._features = features_of(level, workers)
         self._foreign = None if level.foreign is None else (level.foreign * recipe.foreign).astype(np.int32)
 
     def search(self, noisy: np.ndarray) -> Iterator[None]:
-        """The sources for a noisy picture, in as many sweeps as a level's first step needs: longer than any other
-        step takes, so whoever iterates may stop between them. The next call is to bring the same picture."""
+        """Look for the sources of a noisy picture, which the next call is to bring. A level's first search takes
+        longer than any other step, so whoever iterates may stop between its sweeps."""
         paint(self._features, self._level.pixels, noisy, self._level.colours, self._workers)
-        for turn in range(self._recipe.first_sweeps):
+        for turn in range(self._recipe.first_sweeps if self._calls == 0 else self._recipe.sweeps):
             self._sweep(rescore=turn == 0)
             yield
         self._searched = True
 
     def __call__(self, noisy: np.ndarray, sigma: float, known: np.ndarray, hole: np.ndarray) -> np.ndarray:
         if not self._searched:
-            paint(self._features, self._level.pixels, noisy, self._level.colours, self._workers)
-            for turn in range(self._recipe.sweeps):
-                self._sweep(rescore=turn == 0)
+            for _ in self.search(noisy):
+                pass
         self._searched = False
+        self._calls += 1
         # the softmax over patches is all but a maximum once the noise is gone
         sharpness = sharpness_of(self._recipe, self._typical) if sigma <= self._last else 0.0
         pixels = self._level.pixels
@@ -295,19 +295,24 @@ class PatchEngine:
         return painting
 
     def _finish(self, painting: Painting, tracker: Tracker) -> Generator[Progress, None, np.ndarray]:
-        """The finest painting's colours, without steps along the rim and between pieces: (N, C)."""
-        recipe, level = self._recipe, painting.level
-        level.cost = painting.cost
-        sharpness = sharpness_of(recipe, level.typical_cost)
-        label = sharpest_sources(level, painting.field, self._workers, decay=recipe.rim_decay, sharpness=sharpness)
-        yield tracker.finish(0.2)
-        values = level_rim(level, painting.field, painting.values, self._workers)
-        yield tracker.finish(0.4)
-        for done, _ in enumerate(
-            level_seams(level, label, values, self._workers, tolerance=recipe.seam_tolerance), start=1
-        ):
-            yield tracker.finish(0.4 + 0.6 * done / level.colours)
-        return values[:, : level.colours]
+        return (yield from finish(painting, self._recipe, self._workers, tracker))
+
+
+def finish(
+    painting: Painting, recipe: Recipe, workers: Workers, tracker: Tracker
+) -> Generator[Progress, None, np.ndarray]:
+    """The finest painting's colours, without steps along the rim and between pieces: (N, C)."""
+    level = painting.level
+    level.cost = painting.cost
+    sharpness = sharpness_of(recipe, level.typical_cost)
+    label = sharpest_sources(level, painting.field, workers, decay=recipe.rim_decay, sharpness=sharpness)
+    yield tracker.finish(0.2)
+    values = level_rim(level, painting.field, painting.values, workers)
+    yield tracker.finish(0.4)
+    seams = level_seams(level, label, values, workers, tolerance=recipe.seam_tolerance)
+    for done, _ in enumerate(seams, start=1):
+        yield tracker.finish(0.4 + 0.6 * done / level.colours)
+    return values[:, : level.colours]
 
 
 @dataclass(frozen=True, slots=True)
