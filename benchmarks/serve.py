@@ -179,7 +179,7 @@ e.fill(plan, lambda b: bytes(range(256)) * (b[2] * b[3] * 3 // 256) + bytes(b[2]
 
 
 def is_step(progress: Any) -> bool:
-    return any(word in progress.note for word in ("size", "surroundings", "seams"))
+    return any(word in progress.note for word in ("size", "surroundings", "edges", "seams"))
 
 
 def tell(name: str, wanted: float, seconds: list[float], run: Run) -> None:

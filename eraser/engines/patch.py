@@ -181,6 +181,7 @@ class PatchEngine:
             smooth = push_pull(view.pixels, (~view.hole).astype(np.float32))
             yield Progress(1.0, "a smooth continuation")
             return smooth
+        yield Progress(0.0, "looking at the edges")
         # edges are drawn below the full size, because what is drawn has no texture
         small = [level for level in levels[:-1] if len(level.targets) <= recipe.edge_targets]
         stages, drawing = self._draw_edges(small)
