@@ -91,7 +91,7 @@ class Level:
         middle = [
             (len(some) - 1) // 2,
             len(some) // 2,
-        ]  # np.median does a good deal more, and this is asked at every step
+        ]  # np.median does much more, and each step asks
         return max(1.0, float(np.partition(self.cost[some], middle)[middle].mean()))
 
 
