@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -378,6 +379,7 @@ def test_a_file_comes_back_with_its_kind_and_what_it_carries(served: Any, tmp_pa
     assert np.array_equal(np.asarray(result), eraser.erase(image, mask_image(), grow=0, seed=4))
 
 
+@functools.cache  # it holds the second in which it was made
 def srgb() -> bytes:
     from PIL import ImageCms
 
