@@ -21,7 +21,7 @@ from eraser.engines import patch_kernels as kernels
 from eraser.engines.base import EngineInfo, Progress
 from eraser.engines.edges import draw_edges
 from eraser.engines.patch_fields import Painting, finer_field, random_field, sharpest_sources, smooth_start, vote
-from eraser.engines.patch_levels import Level, Workers, build_levels, features_of, grain, paint, redraw
+from eraser.engines.patch_levels import Level, Workers, features_of, grain, level_steps, paint, redraw
 from eraser.engines.seams import level_rim, level_seams
 from eraser.machine import usable_processors
 from eraser.pyramid import double, push_pull
@@ -169,8 +169,7 @@ class PatchEngine:
     def fill(self, view: View, *, seed: int, prompt: str | None = None) -> Generator[Progress, None, np.ndarray]:
         """Paint where `view.hole` is True: the Engine contract. There is no prompt to take."""
         recipe = self._recipe
-        yield Progress(0.0, "looking at the surroundings")
-        levels = build_levels(
+        levels = yield from level_steps(
             view,
             coarsest_radius=recipe.coarsest_radius,
             texture=recipe.texture,

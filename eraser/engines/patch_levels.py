@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from eraser.canvas import View
 from eraser.engines import patch_kernels as kernels
+from eraser.engines.base import Progress
 from eraser.geometry import Box
 from eraser.pyramid import dilate, double, halve, halve_weighted
 from eraser.window import tighten
@@ -95,9 +96,9 @@ class Level:
         return max(1.0, float(np.partition(self.cost[some], middle)[middle].mean()))
 
 
-def build_levels(
+def level_steps(
     view: View, *, coarsest_radius: float, texture: float, texture_reach: int, workers: Workers
-) -> list[Level]:
+) -> Generator[Progress, None, list[Level]]:
     """Levels from the coarsest to the full size, each half the next; empty where none has enough known patches.
 
     coarsest_radius: how thick, in pixels, the hole is at most at the coarsest level. texture: the weight of the texture
@@ -105,18 +106,25 @@ def build_levels(
     2014), and because it is taken from the full size at every level, what is sharp and what is out of focus are
     different things from the first step on.
     """
+    here = Progress(0.0, "looking at the surroundings")
+    yield here
     image, hole = view.pixels, view.hole
     depth = _rim_depth(hole)
     thickness = depth.max() / kernels.DEPTH_UNIT
+    yield here
     energy, known = _gradient_energy(image, hole, workers)
     levels: list[Level] = []
     for index in range(1 + max(0, math.ceil(math.log2(max(1.0, thickness / coarsest_radius))))):
+        yield here
         if index:
             one = np.ones_like(energy)
             energy, known = (halve_weighted(part[:, :, None], one)[0][:, :, 0] for part in (energy, known))
+            yield here
             image, hole = halve(image, hole)
             depth = _rim_depth(hole)
+            yield here
         rough = _texture(energy, known, texture, texture_reach, workers)[:, :, None]
+        yield here
         level = _level(image, hole, depth, rough if image.shape[2] < kernels.CHANNELS else rough[:, :, :0])
         if level.source_count < LEAST_SOURCES or not len(level.targets):
             break
@@ -124,6 +132,21 @@ def build_levels(
             level.foreign = _foreignness(level, workers)
         levels.append(level)
     return levels[::-1]
+
+
+def build_levels(
+    view: View, *, coarsest_radius: float, texture: float, texture_reach: int, workers: Workers
+) -> list[Level]:
+    """`level_steps`, all at once."""
+    steps = level_steps(
+        view, coarsest_radius=coarsest_radius, texture=texture, texture_reach=texture_reach, workers=workers
+    )
+    while True:
+        try:
+            next(steps)
+        except StopIteration as finished:
+            levels: list[Level] = finished.value
+            return levels
 
 
 def redraw(levels: list[Level], picture: np.ndarray, drawn: np.ndarray, coarsest_radius: float) -> list[Level]:

@@ -19,7 +19,7 @@ from eraser.engines import patch_kernels as kernels
 from eraser.engines.base import Progress
 from eraser.engines.patch import ColourNoise, PatchDenoiser, Recipe, Tracker, finish
 from eraser.engines.patch_fields import Painting, finer_field, random_field, smooth_start, vote
-from eraser.engines.patch_levels import Level, Workers, box_ratio, build_levels, grain
+from eraser.engines.patch_levels import Level, Workers, box_ratio, grain, level_steps
 from eraser.geometry import Box
 from eraser.pyramid import halve
 from eraser.sampling import sample
@@ -70,7 +70,7 @@ def carry(
     result = view.pixels.copy()
     inside = np.flatnonzero(view.hole)
     drawn = drawing.at(inside, view.size.width, 1.0)
-    levels = build_levels(
+    levels = yield from level_steps(
         view,
         coarsest_radius=recipe.coarsest_radius,
         texture=recipe.texture,
