@@ -60,10 +60,13 @@ def build(studio: Studio) -> gr.Blocks:
             seed = gr.Number(
                 0, label="Seed", info="Another number, another result.", precision=0, minimum=0, min_width=140
             )
-            grow = gr.Number(
-                None, label="Widen by (pixels)", minimum=0, min_width=140,
-                info="Left empty, a little, so that soft edges go as well. 0: exactly what you painted.",
-            )  # fmt: skip
+            grow = gr.Textbox(
+                "auto",
+                label="Widen by",
+                info="auto: a little, so that soft edges go as well. Or pixels; 0 is exactly what you painted.",
+                max_length=8,
+                min_width=220,
+            )
             prompt = gr.Textbox(
                 label="What is to be there instead", visible=studio.engine in with_prompt, max_length=500, min_width=220
             )
@@ -105,16 +108,16 @@ def _wire(studio: Studio, page: gr.Blocks, bench: Any, advanced: list[Any]) -> N
     async def run_erase(
         engine: Any, seed: Any, grow: Any, prompt: Any, event: gr.EventData, request: gr.Request
     ) -> AsyncGenerator[Any, None]:
-        settings = _settings(engine, seed, grow, prompt)
-        async with contextlib.aclosing(studio.erase(request.session_hash, _said(event), settings)) as views:
+        views = studio.erase(request.session_hash, _said(event), lambda: _settings(engine, seed, grow, prompt))
+        async with contextlib.aclosing(views):
             async for view in views:
                 yield view
 
     async def run_extend(
         engine: Any, seed: Any, grow: Any, prompt: Any, event: gr.EventData, request: gr.Request
     ) -> AsyncGenerator[Any, None]:
-        settings = _settings(engine, seed, grow, prompt)
-        async with contextlib.aclosing(studio.extend(request.session_hash, _said(event), settings)) as views:
+        views = studio.extend(request.session_hash, _said(event), lambda: _settings(engine, seed, "auto", prompt))
+        async with contextlib.aclosing(views):
             async for view in views:
                 yield view
 
@@ -195,16 +198,16 @@ def _said(event: gr.EventData) -> dict[str, Any]:
 
 
 def _settings(engine: Any, seed: Any, grow: Any, prompt: Any) -> Settings:
-    return Settings(str(engine or "auto"), int(seed or 0), "auto" if grow is None else float(grow), prompt or None)
+    """The Advanced fold. Raises OutOfRange."""
+    return Settings(str(engine or "auto"), int(seed or 0), _grow(grow), prompt or None)
 
 
 def _grow(text: Any) -> masks.Grow:
-    if text in (None, "", "auto"):
-        return "auto"
+    text = str(text or "auto").strip().lower()
     try:
-        return float(text)
+        return "auto" if text == "auto" else float(text)
     except ValueError:
-        raise OutOfRange(f"grow is {text!r:.40}", hint="send auto or a number of pixels") from None
+        raise OutOfRange(f'the hole is to be widened by "{text:.20}"', hint="give auto or a number of pixels") from None
 
 
 def example_thumb(name: str) -> str:

@@ -294,8 +294,9 @@ function show() {
     }
     if (view.photo.before) { if (before.src !== full(view.photo.before)) before.src = full(view.photo.before); }
     else { before.removeAttribute('src'); if (comparing) setComparing(false); }
+    const now = `${view.photo.width} × ${view.photo.height}`;
     facts.textContent = `${view.photo.name} · ${view.photo.facts}`
-      + (view.steps.length > 1 ? ` · now ${view.photo.width} × ${view.photo.height}` : '');
+      + (view.photo.facts.endsWith(now) ? '' : ` · now ${now}`);
   }
   showSteps();
   layout();
@@ -333,7 +334,8 @@ function layout() {
   const add = extending ? pixels() : { left: 0, top: 0, right: 0, bottom: 0 };
   const whole = { width: width + add.left + add.right, height: height + add.top + add.bottom };
   const room = stage.clientWidth;
-  const tall = Math.max(240, Math.min(window.innerHeight * 0.62, 900));
+  const most = Math.max(240, Math.min(window.innerHeight * 0.62, 900));
+  const tall = extending ? Math.min(most, room) : most;
   const margin = extending ? 0.86 : 1;
   let fit = Math.min(room * margin / whole.width, tall * margin / whole.height, extending ? Infinity : 3);
   let scale = fit * (extending ? 1 : zoom);
@@ -424,14 +426,12 @@ function drawStroke(pencil, one, from) {
   pencil.strokeStyle = pencil.fillStyle = PAINT;
   pencil.lineWidth = one.size;
   pencil.lineCap = pencil.lineJoin = 'round';
-  pencil.beginPath();
   const first = Math.max(0, from - 1);
+  pencil.beginPath();
+  pencil.arc(...one.points[first], one.size / 2, 0, 2 * Math.PI);  // lines of no length are not drawn
+  pencil.fill();
+  pencil.beginPath();
   pencil.moveTo(...one.points[first]);
-  if (one.points.length === 1) {
-    pencil.arc(...one.points[0], one.size / 2, 0, 2 * Math.PI);
-    pencil.fill();
-    return;
-  }
   for (const point of one.points.slice(first + 1)) pencil.lineTo(...point);
   pencil.stroke();
 }
@@ -460,6 +460,7 @@ function extend(points) {
 function end() {
   const was = stroke;
   stroke = null;
+  draw();  // in one go: the soft rims of pieces add up where they meet
   show();
   if (was && !was.unpaint && atOnce.checked) run();
 }

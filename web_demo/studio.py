@@ -166,13 +166,16 @@ class Studio:
         if desk.job is not None:
             self.line.stop(desk.job)
 
-    async def erase(self, session: str | None, told: dict[str, Any], settings: Settings) -> AsyncGenerator[View, None]:
+    async def erase(
+        self, session: str | None, told: dict[str, Any], choose: Callable[[], Settings]
+    ) -> AsyncGenerator[View, None]:
         desk = self.desk(session)
         step = desk.step
         if step is None:
             yield self.view(desk, error="There is no photo yet. Choose one, drop it here or paste it.")
             return
         try:
+            settings = choose()
             task = Erasing(screen.read_mask(told.get("mask"), screen.screen_size(step.size)))
         except EraserError as error:
             yield self.view(desk, error=_say(error))
@@ -183,13 +186,16 @@ class Studio:
             async for view in views:
                 yield view
 
-    async def extend(self, session: str | None, told: dict[str, Any], settings: Settings) -> AsyncGenerator[View, None]:
+    async def extend(
+        self, session: str | None, told: dict[str, Any], choose: Callable[[], Settings]
+    ) -> AsyncGenerator[View, None]:
         desk = self.desk(session)
         step = desk.step
         if step is None:
             yield self.view(desk, error="There is no photo yet. Choose one, drop it here or paste it.")
             return
         try:
+            settings = choose()
             task = extending(step.size, aspect=told.get("aspect"), sides=told.get("sides"))
         except EraserError as error:
             yield self.view(desk, error=_say(error))
@@ -228,8 +234,12 @@ class Studio:
                     async for view in views:
                         yield view
         except (EraserError, OSError) as error:
-            yield self.view(desk, error="" if isinstance(error, Cancelled) else _say(error, (str(desk.folder), "")),
-                            text="Stopped. Nothing was changed." if isinstance(error, Cancelled) else "")  # fmt: skip
+            if isinstance(error, Cancelled):
+                yield self.view(desk, text="Stopped. Nothing was changed.")
+            elif self.line.closed:
+                yield self.view(desk, error="The server is stopping. When it runs again, reload this page.")
+            else:
+                yield self.view(desk, error=_say(error, (str(desk.folder), "")))
             return
         if again:
             yield self.view(desk, text="Choose the one you like best.")

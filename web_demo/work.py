@@ -31,6 +31,7 @@ class Line:
     """Engines at work, each on one job at a time; a new job goes where the fewest wait."""
 
     def __init__(self, *, at_once: int, most_waiting: int, prepare: Callable[[], None]) -> None:
+        self.closed = False
         self._workers = [Worker(prepare, most_waiting=most_waiting) for _ in range(at_once)]
 
     def start(self) -> None:
@@ -38,6 +39,7 @@ class Line:
             worker.start()
 
     def close(self) -> None:
+        self.closed = True
         for worker in self._workers:
             worker.close()
         for worker in self._workers:
@@ -97,5 +99,7 @@ def sentence(error: EraserError, *secrets: tuple[str, str]) -> str:
     message, hint = error.message, error.hint
     for secret, name in secrets:
         message, hint = message.replace(secret, name), hint.replace(secret, name)
-    text = f"{message[:1].upper()}{message[1:]}."
+    # a file's name stays as it is
+    named = any(name and message.startswith(name) for _, name in secrets)
+    text = f"{message}." if named else f"{message[:1].upper()}{message[1:]}."
     return f"{text} {hint[:1].upper()}{hint[1:]}." if hint else text
