@@ -26,6 +26,11 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 import gradio as gr
 
 TITLE = "Magic eraser"
+# gradio keeps rules given as css inside the page; these are about what lies round it
+ROUND = """<style>
+.gradio-container { max-width: 1180px !important; margin: 0 auto !important; padding: 4px !important; }
+.gradio-container .main.app { padding: 12px !important; }
+</style>"""
 FONTS = ["system-ui", "sans-serif"]
 
 
@@ -251,7 +256,7 @@ def running(
                 server_name=host, server_port=port, share=share, prevent_thread_lock=True, quiet=True,
                 ssr_mode=False, footer_links=[], run_history=False, enable_monitoring=False, pwa=False,
                 max_file_size=int(limits.megabytes * 1_000_000), show_error=True, inbrowser=False,
-                css=page_text("bench.css"), theme=gr.themes.Soft(font=FONTS, font_mono=["monospace"]),
+                css=page_text("bench.css"), head=ROUND, theme=gr.themes.Soft(font=FONTS, font_mono=["monospace"]),
                 favicon_path=str(resources.files("web_demo") / "icon.svg"),
             )  # fmt: skip
         except OSError as error:
