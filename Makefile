@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 CONSTRAINTS ?= constraints-cpu.txt
-EXTRAS ?= dev
+EXTRAS ?= dev,training
 # Debian's name of the GIMP to test with: trixie for 3.0, forky for 3.2
 GIMP ?= trixie
 # a missing wheel fails at once instead of starting a compiler; pyvips itself is published as source, without C code to build
@@ -29,7 +29,7 @@ pytest: $(VENV)/.installed-dev
 
 # the oldest versions that pyproject.toml allows; without Gradio, which wants a newer FastAPI than the package itself
 test-lowest:
-	$(MAKE) VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt EXTRAS=test pytest
+	$(MAKE) VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt EXTRAS=test,training pytest
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

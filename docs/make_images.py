@@ -1,7 +1,7 @@
 """Draw the pictures of README and docs/how-it-works.md anew with the installed engine: `python docs/make_images.py`.
 
-Everything is made from the photographs that the package carries (eraser/data/README.md), so that the pictures show
-what the present code does.
+Everything is made from the photographs that the package carries (eraser/data/README.md) and one drawn scene of the
+benchmarks, so that the pictures show what the present code does.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 import eraser
+from benchmarks.suites import SCENE_HOLES, scene_case
 from eraser import demo
 from eraser.canvas import Canvas, View
 from eraser.engines import registry
 from eraser.engines.base import Progress
+from eraser.engines.edges import draw_edges
 from eraser.engines.patch import PatchEngine, Recipe, Tracker, sharpness_of
 from eraser.engines.patch_fields import Painting, sharpest_sources
 from eraser.engines.patch_levels import Level
 from eraser.geometry import Box
 from eraser.masks import to_hole
 from eraser.pictures import Picture
+from eraser.pyramid import halve
 from eraser.window import Window, windows
 
 IMAGES = Path(__file__).parent / "images"
@@ -140,6 +143,28 @@ def steps() -> None:
     after = Image.fromarray(picture.colour)
     after.paste(to_image(final), (window.box.x, window.box.y))
     save(grid([photo, after], 2), "badge")
+    save(road(), "edges")
+
+
+def road() -> Image.Image:
+    """A drawn road with a hole over its edge line: the hole, what is drawn in it first, without that, and with it."""
+    number = list(SCENE_HOLES).index("road")
+    case = scene_case("road", SCENE_HOLES["road"], number)
+    (window,) = windows(case.hole)
+    view, _ = Canvas(case.image, case.hole).view(window.box)
+    half, hole = halve(view.pixels, view.hole)
+    paint = np.array(demo.PAINT) / 127.5 - 1
+    half[hole] = paint
+    drawn, half = draw_edges(half, hole, 3)
+    print(f"edges: {drawn.sum()} pixels of the road are drawn first")
+    fillings = [
+        run(PatchEngine(registry.ENTRIES["patch"].info, recipe=recipe).fill(view, seed=0))
+        for recipe in (Recipe(edge_targets=0), Recipe())
+    ]
+    close = window.target.relative_to(window.box).pad(24).clamp(view.size.box)
+    shown = [np.where(view.hole[:, :, None], filling, view.pixels) for filling in (paint, *fillings)]
+    shown.insert(1, half.repeat(2, axis=0).repeat(2, axis=1))
+    return grid([crop(values, close, 1) for values in shown], 4)
 
 
 def run(steps: Generator[Progress, None, np.ndarray]) -> np.ndarray:

@@ -42,6 +42,7 @@ def erase(
     *,
     engine: str = "auto",
     seed: int = 0,
+    tries: int = 1,
     grow: Literal["auto"] | float = "auto",
     prompt: str | None = None,
     make_opaque: bool = False,
@@ -54,6 +55,8 @@ def erase(
     mask    of the image's size, any of the same kinds: white, True or painted alpha is erased, soft edges included;
             or a `Box`. Areas enclosed by a painted ring are erased too.
     seed    0 to 2**63 - 1; the same seed, image, mask and version give the same pixels on a machine
+    tries   1 to 16: paint with so many seeds from this one on, and keep what fits its surroundings best; each costs
+            the time of one
     grow    pixels to widen the mask by, so that the object's soft rim goes as well; "auto" is a few percent of its
             size, 0 takes the mask as it is
     prompt  only for engines that take one
@@ -64,7 +67,16 @@ def erase(
     OutOfRange), EngineError (UnknownEngine ...), Cancelled.
     """
     with Eraser(engine) as session:
-        return session.erase(image, mask, seed=seed, grow=grow, prompt=prompt, make_opaque=make_opaque, on_step=on_step)
+        return session.erase(
+            image,
+            mask,
+            seed=seed,
+            tries=tries,
+            grow=grow,
+            prompt=prompt,
+            make_opaque=make_opaque,
+            on_step=on_step,
+        )
 
 
 def outpaint(
@@ -78,6 +90,7 @@ def outpaint(
     size: tuple[int, int] | None = None,
     engine: str = "auto",
     seed: int = 0,
+    tries: int = 1,
     prompt: str | None = None,
     on_step: OnStep | None = None,
 ) -> Any:
@@ -96,6 +109,7 @@ def outpaint(
             aspect=aspect,
             size=size,
             seed=seed,
+            tries=tries,
             prompt=prompt,
             on_step=on_step,
         )

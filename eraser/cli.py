@@ -286,6 +286,13 @@ def shared(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--engine", default="auto", show_default=True, help="Which engine paints; see 'eraser engines'."),
         click.option("--seed", type=int, default=0, show_default=True, help="Another number, another result."),
         click.option(
+            "--tries",
+            type=click.IntRange(1, 16),
+            default=1,
+            show_default=True,
+            help="Paint with so many seeds and keep what fits best; each takes as long as one.",
+        ),
+        click.option(
             "--quality", type=click.IntRange(1, 100), help="For JPEG, WebP, AVIF; the photo's own if left out."
         ),
         click.option("-o", "--out", type=click.Path(path_type=Path), help="Result file; its ending names the format."),
@@ -361,6 +368,8 @@ def commands() -> None:
         eraser erase painted.png --colour "#ff00ff"
       Another result for the same mask:
         eraser erase beach.jpg mask.png --seed 1 -o second.jpg
+      Take three times as long for a better one:
+        eraser erase beach.jpg mask.png --tries 3
     """,
 )
 @PHOTO
@@ -392,6 +401,7 @@ def erase(
     out: Path | None,
     quality: int | None,
     seed: int,
+    tries: int,
     engine: str,
     force: bool,
     quiet: bool,
@@ -415,13 +425,14 @@ def erase(
 
     def work(watch: Watch) -> tuple[Photo, str]:
         with eraser.Eraser(engine) as session:
-            result = session.erase(picture, hole, seed=seed, grow=0, make_opaque=opaque, on_step=watch)
+            result = session.erase(picture, hole, seed=seed, tries=tries, grow=0, make_opaque=opaque, on_step=watch)
             return result, session.info.name
 
     (result, name), painting = paint(work, quiet=quiet or as_json)
     finish(
         result, path, quality=quality, force=force, quiet=quiet, as_json=as_json, start=start,
-        hole_pixels=int(hole.sum()), engine=name, seed=seed, painting_seconds=round(painting, 3),
+        hole_pixels=int(hole.sum()), engine=name, seed=seed, tries=tries,
+        painting_seconds=round(painting, 3),
     )  # fmt: skip
 
 
@@ -455,6 +466,7 @@ def extend(
     out: Path | None,
     quality: int | None,
     seed: int,
+    tries: int,
     engine: str,
     force: bool,
     quiet: bool,
@@ -483,13 +495,14 @@ def extend(
 
     def work(watch: Watch) -> tuple[Photo, str]:
         with eraser.Eraser(engine) as session:
-            result = session.outpaint(picture, **shape, seed=seed, on_step=watch)
+            result = session.outpaint(picture, **shape, seed=seed, tries=tries, on_step=watch)
             return result, session.info.name
 
     (result, name), painting = paint(work, quiet=quiet or as_json)
     finish(
         result, path, quality=quality, force=force, quiet=quiet, as_json=as_json, start=start,
-        hole_pixels=result.size.area - picture.size.area, engine=name, seed=seed, painting_seconds=round(painting, 3),
+        hole_pixels=result.size.area - picture.size.area, engine=name, seed=seed, tries=tries,
+        painting_seconds=round(painting, 3),
     )  # fmt: skip
 
 

@@ -55,6 +55,7 @@ def sample(
     start: Array | None = None,
     eta: float = 1.0,
     resample: int | None = None,
+    order: int = 1,
 ) -> Iterator[Step]:
     """Fill the hole by walking the noise down. Yields a Step per denoiser call; stop iterating to cancel.
 
@@ -65,6 +66,7 @@ def sample(
     start   the estimate that the first level's noise is added to (default: known, the hole blanked); known and hole
             need only broadcast to its shape
     resample  how often each level is walked; default 1, or 10 for a denoiser that does not see the known pixels
+    order   2 also looks at the level before: DPM-Solver++(2M) of Lu et al. 2022 (arXiv:2211.01095), for eta 0
 
     Karras et al. 2022 (arXiv:2206.00364), eq. 3 and alg. 2, with the ancestral noise of Song et al. 2021; walking a
     level again after noising up from the one below is RePaint's resampling (Lugmayr et al. 2022, arXiv:2201.09865).
@@ -73,13 +75,19 @@ def sample(
     levels = [float(sigma) for sigma in sigmas]
     start = known * (1 - hole) if start is None else start
     x = start + levels[0] * noise(start.shape)
+    before: Array | None = None
     for index, (sigma, lower) in enumerate(pairwise(levels)):
         for again in range(times):
             clean = denoiser(x, sigma, known, hole)
             clean = clean * hole + known * (1 - hole)
             yield Step(index, sigma, x, clean)
             down, up = split_noise(sigma, lower, eta)
-            x = clean + (x - clean) * (down / sigma) if down > 0 else clean
+            goal = clean
+            if order == 2 and before is not None and down > 0:
+                ratio = math.log(sigma / lower) / math.log(levels[index - 1] / sigma)
+                goal = clean + (clean - before) * (ratio / 2)
+            x = goal + (x - goal) * (down / sigma) if down > 0 else clean
+            before = clean
             if up > 0:
                 x = x + up * noise(x.shape)
             if lower == 0:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from eraser.canvas import Canvas, extend
+from eraser.canvas import Canvas, View, extend
 from eraser.compose import compose
 from eraser.engines import registry
 from eraser.engines.base import EngineInfo, Progress
 from eraser.errors import Cancelled, EngineError, OutOfMemory, OutOfRange
 from eraser.geometry import Box, Size
+from eraser.judge import misfit
 from eraser.masks import Grow, prepare
 from eraser.pictures import Picture
 from eraser.window import Window, windows
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 Amount = int | str  # pixels, or percent of that side like "20%"
 OnStep = Callable[[Progress], object]
 MOST_SEED = 2**63 - 1
+MOST_TRIES = 16
 MOST_SIDE = 65_535  # pixels of a side after extending: what common formats hold
 MOST_AREA = 500_000_000  # pixels after extending: as many as files are read with
 
@@ -60,15 +62,15 @@ class Eraser:
         mask: Mask,
         *,
         seed: int = 0,
+        tries: int = 1,
         grow: Grow = "auto",
         prompt: str | None = None,
         make_opaque: bool = False,
         on_step: OnStep | None = None,
     ) -> Any:
         """The image without what the mask marks; see `eraser.erase`."""
-        return _drive(
-            self.erase_steps(image, mask, seed=seed, grow=grow, prompt=prompt, make_opaque=make_opaque), on_step
-        )
+        steps = self.erase_steps(image, mask, seed=seed, tries=tries, grow=grow, prompt=prompt, make_opaque=make_opaque)
+        return _drive(steps, on_step)
 
     def outpaint(
         self,
@@ -81,12 +83,22 @@ class Eraser:
         aspect: str | float | None = None,
         size: tuple[int, int] | None = None,
         seed: int = 0,
+        tries: int = 1,
         prompt: str | None = None,
         on_step: OnStep | None = None,
     ) -> Any:
         """The image continued beyond its sides; see `eraser.outpaint`."""
         steps = self.outpaint_steps(
-            image, left=left, top=top, right=right, bottom=bottom, aspect=aspect, size=size, seed=seed, prompt=prompt
+            image,
+            left=left,
+            top=top,
+            right=right,
+            bottom=bottom,
+            aspect=aspect,
+            size=size,
+            seed=seed,
+            tries=tries,
+            prompt=prompt,
         )
         return _drive(steps, on_step)
 
@@ -96,16 +108,17 @@ class Eraser:
         mask: Mask,
         *,
         seed: int = 0,
+        tries: int = 1,
         grow: Grow = "auto",
         prompt: str | None = None,
         make_opaque: bool = False,
     ) -> Generator[Progress, None, Any]:
         """`erase` as a generator: yields Progress, returns the image. Stop iterating, and nothing has happened."""
-        _check_seed(seed)
+        _check_seed(seed, tries)
         picture = Picture.open(image)
         hole = prepare(mask, picture.size, grow)
         canvas = Canvas(picture.colour, hole, picture.alpha)
-        colour = yield from self._fill(canvas, picture.writable, seed, prompt)
+        colour = yield from self._fill(canvas, picture.writable, seed, tries, prompt)
         return picture.close(colour, hole, make_opaque=make_opaque)
 
     def outpaint_steps(
@@ -119,32 +132,33 @@ class Eraser:
         aspect: str | float | None = None,
         size: tuple[int, int] | None = None,
         seed: int = 0,
+        tries: int = 1,
         prompt: str | None = None,
     ) -> Generator[Progress, None, Any]:
         """`outpaint` as a generator: yields Progress, returns the image."""
-        _check_seed(seed)
+        _check_seed(seed, tries)
         picture = Picture.open(image)
         sides = margins(picture.size, left=left, top=top, right=right, bottom=bottom, aspect=aspect, size=size)
         canvas = extend(picture.colour, picture.alpha, **sides)
-        colour = yield from self._fill(canvas, lambda: canvas.colour, seed, prompt)
+        colour = yield from self._fill(canvas, lambda: canvas.colour, seed, tries, prompt)
         return picture.close(colour, canvas.hole, left=sides["left"], top=sides["top"])
 
     def _fill(
-        self, canvas: Canvas, writable: Callable[[], np.ndarray], seed: int, prompt: str | None
+        self, canvas: Canvas, writable: Callable[[], np.ndarray], seed: int, tries: int, prompt: str | None
     ) -> Generator[Progress, None, np.ndarray]:
         self._check_prompt(prompt)
         work = Canvas(writable(), canvas.hole, canvas.alpha)
-        return (yield from self.paint_steps(work, windows(canvas.hole), seed=seed, prompt=prompt))
+        return (yield from self.paint_steps(work, windows(canvas.hole), seed=seed, tries=tries, prompt=prompt))
 
     def paint_steps(
-        self, canvas: Canvas, parts: list[Window], *, seed: int = 0, prompt: str | None = None
+        self, canvas: Canvas, parts: list[Window], *, seed: int = 0, tries: int = 1, prompt: str | None = None
     ) -> Generator[Progress, None, np.ndarray]:
         """Paint these windows of a canvas into its own colour, which is written to and returned.
 
         The canvas may be cut from a larger one, the parts being the larger one's windows relative to the cut: an
         engine sees a window and nothing else, so the same pixels come out.
         """
-        _check_seed(seed)
+        _check_seed(seed, tries)
         self._check_prompt(prompt)
         total = sum(part.hole_pixels for part in parts)
         unpainted = canvas.hole.copy() if len(parts) > 1 else canvas.hole
@@ -153,7 +167,7 @@ class Eraser:
         done = 0
         for part in parts:
             view, scale = work.view(part.box)
-            steps = self._engine.fill(view, seed=seed, prompt=prompt)
+            steps = self._best_of(view, seed, tries, prompt)
             filling = yield from _scaled(steps, done / total, part.hole_pixels / total, part.box)
             target = part.target.relative_to(part.box)
             compose(work.colour, unpainted, filling[target.slices], part.target, scale=scale, out=work.colour)
@@ -161,6 +175,21 @@ class Eraser:
             if len(parts) > 1:
                 unpainted[part.target.slices] = False
         return work.colour
+
+    def _best_of(self, view: View, seed: int, tries: int, prompt: str | None) -> Generator[Progress, None, np.ndarray]:
+        """The filling, out of those of `tries` seeds in a row, that fits its surroundings best."""
+        best: tuple[float, np.ndarray] | None = None
+        for number in range(tries):
+            steps = self._engine.fill(view, seed=(int(seed) + number) % (MOST_SEED + 1), prompt=prompt)
+            if tries == 1:
+                return (yield from steps)
+            note = f"try {number + 1} of {tries}: "
+            filling = yield from _scaled(steps, number / tries, 1 / tries, None, note)
+            found = misfit(np.where(view.hole[:, :, None], filling, view.pixels), view.hole)
+            if best is None or found < best[0]:
+                best = found, filling
+        assert best is not None, "there is at least one try"
+        return best[1]
 
     def _check_prompt(self, prompt: str | None) -> None:
         if prompt is not None and not self.info.takes_prompt:
@@ -254,19 +283,20 @@ def _ratio(aspect: str | float) -> float:
     return ratio
 
 
-def _check_seed(seed: int) -> None:
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed <= MOST_SEED:
-        raise OutOfRange(f"the seed is {seed!r}", hint=f"give a whole number from 0 to {MOST_SEED}")
+def _check_seed(seed: int, tries: int) -> None:
+    for name, number, least, most in (("seed", seed, 0, MOST_SEED), ("number of tries", tries, 1, MOST_TRIES)):
+        if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or not least <= number <= most:
+            raise OutOfRange(f"the {name} is {number!r}", hint=f"give a whole number from {least} to {most}")
 
 
 def _scaled(
-    steps: Generator[Progress, None, np.ndarray], start: float, share: float, box: Box
+    steps: Generator[Progress, None, np.ndarray], start: float, share: float, box: Box | None, note: str = ""
 ) -> Generator[Progress, None, np.ndarray]:
-    """Pass an engine's progress on as a share of the whole call's; returns what the engine returns."""
+    """Pass progress on as a share of a larger one's, with a note before its own; returns what the steps return."""
     try:
         while True:
             step = next(steps)
-            yield Progress(min(1.0, start + share * step.fraction), step.note, step.preview, box)
+            yield Progress(min(1.0, start + share * step.fraction), note + step.note, step.preview, box)
     except StopIteration as finished:
         filling: np.ndarray = finished.value
         return filling

@@ -24,6 +24,7 @@ FLOORS = {
         "compose",
         "exif",
         "files",
+        "judge",
         "layouts",
         "masks",
         "metadata",

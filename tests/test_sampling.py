@@ -154,6 +154,28 @@ def test_with_many_steps_results_scatter_as_the_conditional_distribution_does(et
     assert np.linalg.norm(off) < 0.1 * math.sqrt(np.trace(prior.remaining))
 
 
+@pytest.mark.parametrize("steps", [10, 16])
+def test_looking_at_the_level_before_comes_nearer_to_the_exact_path_in_the_same_calls(steps):
+    """For a Gaussian the deterministic path is known: each principal axis shrinks as its noisy deviation does."""
+    prior = rough()
+    images = prior.draw(np.random.default_rng(11), 4)
+    variances, axes = prior.axes[True]
+    begin = np.random.default_rng(12).standard_normal(images.shape)
+    sigmas = karras(20, 0.02, steps)
+    mean = prior.conditional_mean(images)
+    off = (20 * begin).reshape(4, -1)[:, INSIDE] - mean
+    exact = mean + (off @ axes * np.sqrt(variances / (variances + 20**2))) @ axes.T
+    errors = []
+    for order in (1, 2):
+        denoiser = Exact(prior, sees_known=True)
+        done = sample(
+            denoiser, known_and_garbage(images), HOLE, sigmas, noise=lambda shape: begin, eta=0.0, order=order
+        )
+        errors.append(np.linalg.norm(last(done).clean.reshape(4, -1)[:, INSIDE] - exact))
+        assert denoiser.calls == steps
+    assert errors[1] < 0.5 * errors[0]
+
+
 @pytest.mark.parametrize("sees_known", [True, False])
 def test_known_pixels_stand_unchanged_in_every_step(sees_known):
     prior = rough()

@@ -18,6 +18,7 @@ from eraser.errors import (
     UnknownEngine,
 )
 from eraser.geometry import Box, Size
+from eraser.judge import misfit
 from eraser.masks import prepare
 from eraser.session import Eraser, margins
 
@@ -373,6 +374,28 @@ def test_seeds_that_are_no_whole_number_in_range_are_refused(session, seed):
         session.erase(photo(), BOX, seed=seed)
     with pytest.raises(OutOfRange, match="seed"):
         session.outpaint(photo(), left=3, seed=seed)
+
+
+@pytest.mark.parametrize("tries", [0, -1, 17, 1.5, None, True], ids=repr)
+def test_numbers_of_tries_out_of_range_are_refused(session, tries):
+    with pytest.raises(OutOfRange, match="tries"):
+        session.erase(photo(), BOX, tries=tries)
+    with pytest.raises(OutOfRange, match="tries"):
+        session.outpaint(photo(), left=3, tries=tries)
+
+
+def test_of_several_tries_the_one_that_fits_best_is_kept(session):
+    image = photo()
+    hole = prepare(BOX, Size(image.shape[1], image.shape[0]), 4)
+    seeds = range(3, 7)
+    alone = [session.erase(image, BOX, seed=seed, grow=4) for seed in seeds]
+    fit = [misfit(result.astype(np.float32) / 127.5 - 1, hole) for result in alone]
+    assert len(set(fit)) > 1
+    seen = []
+    kept = session.erase(image, BOX, seed=3, tries=4, grow=4, on_step=seen.append)
+    assert kept.tobytes() == alone[int(np.argmin(fit))].tobytes()
+    assert [step.fraction for step in seen] == sorted(step.fraction for step in seen)
+    assert {step.note.split(":")[0] for step in seen} == {f"try {number} of 4" for number in range(1, 5)}
 
 
 def test_the_largest_seed_is_taken(session):

@@ -23,6 +23,7 @@ CYCLES = 4  # of multigrid: each leaves a half of the error at worst, a fifth as
 SWEEPS = 1  # over both colours of the board, before and after each visit of the coarser scale
 COARSEST = 8  # cells of the longer side
 COARSEST_SWEEPS = 4
+SMALL = 1_000_000  # pixels around a hole, up to which memory does not matter
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +89,13 @@ def level_seams(
     crop = level.hole[level.hole_box.pad(1).clamp(level.box).slices]
     scales = meshes(crop)
     levelled = values[:, : level.colours].copy()
-    for channel in range(level.colours):  # one at a time: a third of the memory
-        source = np.zeros((*crop.shape, 1), np.float32)
-        source[crop, 0] = steps[:, channel]
-        levelled[:, channel] += membrane(source, scales, workers)[crop, 0]
+    # large holes one colour at a time, for a third of the memory
+    together = level.colours if crop.size <= SMALL else 1
+    for first in range(0, level.colours, together):
+        some = slice(first, first + together)
+        source = np.zeros((*crop.shape, together), np.float32)
+        source[crop] = steps[:, some]
+        levelled[:, some] += membrane(source, scales, workers)[crop]
     return levelled
 
 

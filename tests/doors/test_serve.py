@@ -528,7 +528,7 @@ def test_a_defect_in_an_engine_is_a_report_and_not_the_end(start_toy: Callable[.
     status, _, body = served.call("POST", "/v1/erase", form, headers)
     check_report(status, body, 500, "ServiceError")
     assert "ZeroDivisionError" in (tmp_path / "engine.log").read_text()
-    assert served.json("GET", "/v1/health")["running"] == 0
+    served.until_idle()
 
 
 # -- beginning and end -------------------------------------------------------------------------------------------------

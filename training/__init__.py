@@ -1,0 +1,1 @@
+"""How the pocket model is made. Needs torch (extra `training`); nothing of it is needed to use the result."""
