@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import threading
 import time
 import traceback
@@ -289,7 +290,7 @@ class Studio:
             raise InputError("there is no photo", hint="send one as image")
         source = Path(path)
         name = clean_name(source.name)
-        folder = self.folders.new_desk()
+        folder = self.desk(f"call {secrets.token_hex(16)}").folder  # swept like those of tabs
 
         def work(job: Job) -> Generator[Progress, None, str]:
             facts = files.probe(source)
@@ -388,11 +389,11 @@ def _busy(news: News, target: dict[str, float], words: str) -> View:
     return busy
 
 
-def _say(error: Exception, *secrets: tuple[str, str]) -> str:
+def _say(error: Exception, *hidden: tuple[str, str]) -> str:
     if isinstance(error, TooBusy):
         return "Many people are waiting just now. Try again in a minute."
     if isinstance(error, EraserError):
-        return sentence(error, *secrets)
+        return sentence(error, *hidden)
     traceback.print_exception(error)
     return "The server's disk would not take it. Try again later."
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import os
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,10 @@ import pytest
 from PIL import Image
 
 from eraser import files
+from eraser.engines.base import Progress
 from eraser.errors import OutOfRange, SizeMismatch
 from eraser.geometry import Size
+from eraser.serve.jobs import Job
 from tests.doors.web.scenes import scene
 
 pytest.importorskip("gradio", reason="gradio is not installed: pip install 'magic-eraser[web]'")
@@ -27,6 +31,7 @@ from web_demo import screen
 from web_demo.desk import Desk, Erasing, Settings, clean_name
 from web_demo.folders import Folders
 from web_demo.studio import Limits, Studio
+from web_demo.work import Line
 
 
 @pytest.fixture
@@ -161,6 +166,52 @@ def test_pictures_that_nobody_uses_are_removed(studio: Studio) -> None:
     assert list(studio.desks) == ["late"]
 
 
+def test_what_the_api_answered_is_removed_too(studio: Studio, tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    Image.fromarray(scene(60, 40)).save(path)
+    told: list[float] = []
+
+    async def act() -> str:
+        return await studio.answer(
+            str(path),
+            lambda session, photo: session.outpaint_steps(photo, left=5),
+            engine="auto",
+            ending="extended",
+            tell=lambda fraction, note: told.append(fraction),
+        )
+
+    result = Path(asyncio.run(act()))
+    assert result.name == "photo-extended.png"
+    assert files.probe(result).size == Size(65, 40)
+    assert told
+    studio.sweep(time.time() + 1801)
+    assert not result.exists()
+    assert list(result.parent.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_as_many_jobs_run_at_once_as_the_option_says(at_once: int) -> None:
+    line = Line(at_once=at_once, most_waiting=2, prepare=lambda: None)
+    line.start()
+
+    def work(job: Job) -> Generator[Progress, None, str]:
+        while True:
+            yield Progress(0.5, "at it")
+            time.sleep(0.01)
+
+    async def act() -> list[int]:
+        views = [line.follow(line.job(work)) for _ in range(2)]
+        first = [await anext(view) for view in views]
+        for view in views:
+            await view.aclose()
+        return [news.ahead for news in first]
+
+    ahead = asyncio.run(act())
+    assert ahead == ([0, 1] if at_once == 1 else [0, 0])
+    line.close()
+    assert line.counts == (0, 0)
+
+
 def test_a_long_history_gives_up_its_middle_and_keeps_the_original(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,9 +242,12 @@ def test_nothing_on_the_desk_and_nonsense_are_answered_with_sentences(studio: St
         mask = {"mask": mask_png(np.full((4, 4), 255, np.uint8), 9, 9)}
         view = await last(studio.erase("me", mask, lambda: Settings(engine="none")))
         assert 'There is no engine "none"' in view["error"]
-        assert studio.line.counts == (0, 0)
 
     asyncio.run(act())
+    start = time.monotonic()
+    while studio.line.counts != (0, 0):
+        assert time.monotonic() - start < 30, "a job is left"
+        time.sleep(0.01)
 
 
 def test_a_picture_opened_in_mid_run_ends_the_run(studio: Studio) -> None:
@@ -227,3 +281,17 @@ def test_without_gradio_the_command_says_what_to_install() -> None:
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
     assert "pip install 'magic-eraser[web]'" in done.stderr
+
+
+def test_a_port_that_is_taken_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "eraser", "web", "--no-open", "--port", str(port)],
+            capture_output=True, text=True, timeout=120, check=False, env=os.environ | {"TMPDIR": str(tmp_path)},
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert f"the port {port} on 127.0.0.1 cannot be used" in done.stderr
+    assert list(tmp_path.glob("magic-eraser-web-*")) == []
