@@ -41,7 +41,7 @@ let comparing = false;
 let shown = null;                // address of the picture that the strokes belong to
 
 const button = (text, title, click, more = {}) =>
-  make('button', { type: 'button', title, 'aria-label': more.label || title, onclick: click, ...more }, text);
+  make('button', { type: 'button', title, 'aria-label': more.label || (text.length > 1 ? null : title), onclick: click, ...more }, text);
 
 const file = make('input', { type: 'file', accept: 'image/*,.tif,.tiff,.jp2,.avif,.tga', class: 'away', tabindex: '-1',
   'aria-hidden': 'true', onchange: () => { if (file.files[0]) open(file.files[0]); file.value = ''; } });

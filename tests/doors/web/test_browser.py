@@ -394,3 +394,25 @@ def test_a_server_that_is_stopped_in_mid_run_leaves_no_dead_page(
     assert server.pictures == []
     page.says("The server")  # is stopping, or does not answer
     assert page.tab.locator(".bench .go").is_enabled()
+
+
+def test_the_advanced_fold_reaches_the_engine(quick: Server, visit: Visit, photo: Path) -> None:
+    page = visit(quick)
+    page.open(photo)
+    fold = page.tab.locator("#advanced")
+    fold.get_by_role("button", name="Advanced").click()
+    fold.get_by_label("What is to be there instead").fill("a cat")
+    fold.get_by_label("Seed").fill("7")
+    fold.get_by_label("Widen by").fill("much")
+    fold.get_by_label("Widen by").blur()
+    page.stroke(*ACROSS, size=40)
+    page.click("go")
+    page.says('The hole is to be widened by "much"')
+    fold.get_by_label("Widen by").fill("3")
+    fold.get_by_label("Widen by").blur()
+    page.run()
+    assert "engine toy, seed 7" in page.status
+    assert "step 0, a cat" in quick.lines
+    fold.get_by_label("Engine").click()
+    page.tab.get_by_role("option", name="patch").click()  # which takes no text
+    fold.get_by_label("What is to be there instead").wait_for(state="hidden")
