@@ -11,9 +11,7 @@ Exit codes
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
 import signal
 import sys
@@ -32,7 +30,6 @@ from eraser.errors import (
     EngineError,
     EngineRunning,
     EraserError,
-    MissingExtra,
     OutOfMemory,
     OutOfRange,
     OutputExists,
@@ -40,6 +37,8 @@ from eraser.errors import (
 )
 from eraser.geometry import Box, Size
 from eraser.gimp_commands import gimp
+from eraser.serve_commands import serve
+from eraser.web_commands import web
 
 if TYPE_CHECKING:
     import numpy as np
@@ -581,161 +580,6 @@ def doctor(as_json: bool) -> int:
     return ENGINE_CANNOT if examination.in_trouble(findings) else OK
 
 
-@commands.command(
-    short_help="Run the engine process that editors talk to.",
-    epilog="""
-    \b
-    Examples:
-      On a free port, for this user's programs:
-        eraser serve
-      Until it is stopped, with the door where a sandboxed editor sees it:
-        eraser serve --idle 0 --door ~/eraser-door.json
-      End the one that is running:
-        eraser serve --stop
-    """,
-)
-@click.option("--host", default="127.0.0.1", show_default=True, help="An address of this machine alone.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="A free one if left out.")
-@click.option("--engine", default="auto", show_default=True, help="Which engine to keep loaded; see 'eraser engines'.")
-@click.option(
-    "--idle", type=click.FloatRange(0), default=10, show_default=True, help="Minutes until it ends; 0: never."
-)
-@click.option(
-    "--door", "place", type=click.Path(path_type=Path), help="File for port and token; in the runtime folder."
-)
-@click.option("--most-megabytes", type=click.FloatRange(0.001), default=4096, show_default=True, help="Of a request.")
-@click.option("--most-megapixels", type=click.FloatRange(0.001), default=500, show_default=True, help="Of a picture.")
-@click.option("--most-seconds", type=click.FloatRange(0.001), default=3600, show_default=True, help="Of a job.")
-@click.option("--most-waiting", type=click.IntRange(1), default=32, show_default=True, help="Jobs in the queue.")
-@click.option("--stop", is_flag=True, help="End the engine behind the door.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per event instead of text.")
-def serve(
-    host: str,
-    port: int,
-    engine: str,
-    idle: float,
-    place: Path | None,
-    most_megabytes: float,
-    most_megapixels: float,
-    most_seconds: float,
-    most_waiting: int,
-    stop: bool,
-    as_json: bool,
-) -> None:
-    """Run the engine process that editors and scripts talk to, on this machine alone.
-
-    One engine stays loaded, jobs are done one at a time. The door file holds the port and the token that every
-    call needs; only you can read it, and it is gone when the process ends.
-    """
-    from eraser.engines import registry
-
-    if stop:
-        _stop(place, as_json=as_json)
-        return
-    if engine != registry.AUTO and engine not in registry.ENTRIES:
-        registry.load(engine)  # says which there are
-    from eraser.serve.app import Limits
-    from eraser.serve.process import serve as run_server
-
-    def announce(opened: door.Door, path: Path) -> None:
-        url = f"http://{opened.host}:{opened.port}"
-        if as_json:
-            click.echo(json.dumps({"ok": True, "url": url, "door": str(path), "pid": opened.pid}))
-        else:
-            click.echo(f"engine process {opened.pid} at {url}; door file {path}")
-
-    limits = Limits(most_megabytes, most_megapixels, most_seconds, most_waiting)
-    run_server(
-        host=host, port=port, engine=engine, idle_minutes=idle, door_path=place, limits=limits, announce=announce
-    )
-
-
-def _stop(place: Path | None, *, as_json: bool) -> None:
-    import http.client
-
-    path = place or door.default_path()
-    opened = None
-    with contextlib.suppress(door.UnsafeDoor):
-        opened = door.read(path)
-    if opened is not None:
-        connection = http.client.HTTPConnection(opened.host, opened.port, timeout=10)
-        with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
-            connection.request("POST", "/v1/stop", headers={"Authorization": f"Bearer {opened.token}"})
-            if connection.getresponse().status == 200:
-                report = {"ok": True, "stopped": opened.pid}
-                click.echo(json.dumps(report) if as_json else f"engine process {opened.pid} is stopping")
-                return
-    raise OutOfRange(f"no engine answers behind the door {path}", hint="none is running, or name its --door")
-
-
-@commands.command(
-    short_help="Open the web page to erase and extend by hand.",
-    epilog="""
-    \b
-    Examples:
-      On this machine, in the browser:
-        eraser web
-      For others in your network, two jobs at a time:
-        eraser web --host 0.0.0.0 --port 8080 --jobs 2 --no-open
-    """,
-)
-@click.option(
-    "--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets your network in, without a password."
-)
-@click.option("--port", type=click.IntRange(1, 65535), help="The first free one from 7860 if left out.")
-@click.option(
-    "--open/--no-open", "opens", default=None, help="Open the browser; by itself on a desktop, loopback only."
-)
-@click.option("--engine", default="auto", show_default=True, help="Which engine is chosen at first.")
-@click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Engine jobs at a time.")
-@click.option("--most-waiting", type=click.IntRange(1), default=16, show_default=True, help="Jobs in each queue.")
-@click.option("--most-megabytes", type=click.FloatRange(0.001), default=200, show_default=True, help="Of an upload.")
-@click.option("--most-megapixels", type=click.FloatRange(0.001), default=100, show_default=True, help="Of a photo.")
-@click.option("--keep", type=click.FloatRange(0.01), default=60, show_default=True, help="Minutes that pictures stay.")
-@click.option("--share", is_flag=True, help="Make a public link, through a server of Gradio's makers.")
-def web(
-    host: str,
-    port: int | None,
-    opens: bool | None,
-    engine: str,
-    jobs: int,
-    most_waiting: int,
-    most_megabytes: float,
-    most_megapixels: float,
-    keep: float,
-    share: bool,
-) -> None:
-    """Open a page where you paint over what disturbs, and it is gone.
-
-    The page and its pictures stay on this machine unless --host or --share says otherwise. Pictures are removed an
-    hour after they were last used, and when the server ends. Stop it with Ctrl-C.
-    """
-    from importlib.util import find_spec
-
-    from eraser.engines import registry
-
-    if engine != registry.AUTO and engine not in registry.ENTRIES:
-        registry.load(engine)  # says which there are
-    if find_spec("gradio") is None:
-        raise MissingExtra("the web page needs the package gradio", hint="pip install 'magic-eraser[web]'")
-    click.echo("starting ...", err=True)
-    from web_demo import app
-    from web_demo.studio import Limits
-
-    def announce(address: str) -> None:
-        click.echo(f"the magic eraser is at {address} (Ctrl-C stops it)")
-        if opens or (opens is None and host in ("127.0.0.1", "localhost", "::1") and _has_desktop()):
-            click.launch(address)
-
-    limits = Limits(most_megabytes, most_megapixels, jobs, most_waiting, keep)
-    app.serve(host=host, port=port, engine=engine, limits=limits, share=share, announce=announce)
-
-
-def _has_desktop() -> bool:
-    """Whether a browser can be expected to show up in front of the person who typed the command."""
-    if not sys.stdout.isatty() or "SSH_CONNECTION" in os.environ:
-        return False
-    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
 commands.add_command(gimp)
+commands.add_command(serve)
+commands.add_command(web)

@@ -7,7 +7,7 @@ correction alone, which is smooth away from the seams, so a coarse grid finds ne
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,10 +60,11 @@ def level_rim(level: Level, field: np.ndarray, values: np.ndarray, workers: Work
 
 def level_seams(
     level: Level, label: np.ndarray, values: np.ndarray, workers: Workers, *, tolerance: float
-) -> np.ndarray:
-    """The hole's values without steps between pieces: (N, C) float32.
+) -> Iterator[None]:
+    """Take the steps between pieces out of the hole's values, in large holes a colour at a time; yields after each.
 
-    label (N,) int32: the source pixel each was copied from · values (N, >= C). Steps far above the tolerance stay.
+    label (N,) int32: the source pixel each was copied from · values (N, >= C) float32, written to. Steps far above the
+    tolerance stay.
     """
     hole_index = np.full(len(level.image), -1, np.int32)
     hole_index[level.pixels] = np.arange(len(level.pixels), dtype=np.int32)
@@ -88,15 +89,14 @@ def level_seams(
     # one more pixel all round: those known ones hold the correction to 0
     crop = level.hole[level.hole_box.pad(1).clamp(level.box).slices]
     scales = meshes(crop)
-    levelled = values[:, : level.colours].copy()
     # large holes one colour at a time, for a third of the memory
     together = level.colours if crop.size <= SMALL else 1
     for first in range(0, level.colours, together):
         some = slice(first, first + together)
         source = np.zeros((*crop.shape, together), np.float32)
         source[crop] = steps[:, some]
-        levelled[:, some] += membrane(source, scales, workers)[crop]
-    return levelled
+        values[:, some] += membrane(source, scales, workers)[crop]
+        yield
 
 
 def meshes(hole: np.ndarray, pull: float = 1 / REACH**2) -> list[Mesh]:
