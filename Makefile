@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 CONSTRAINTS ?= constraints-cpu.txt
+EXTRAS ?= dev,training
 # Debian's name of the GIMP to test with: trixie for 3.0, forky for 3.2
 GIMP ?= trixie
 # a missing wheel fails at once instead of starting a compiler; pyvips itself is published as source, without C code to build
@@ -11,19 +12,24 @@ WHEELS = --only-binary :all: --no-binary pyvips
 # idle OpenMP threads that spin make a shared machine up to forty times slower
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo test pytest test-lowest check format clean gimp-root gimp-window
+.PHONY: demo web test pytest test-lowest check format clean gimp-root gimp-window
 
 demo: $(VENV)/.installed
 	$(BIN)/eraser demo --force
+
+# the web page, opened in the browser
+web: $(VENV)/.installed
+	$(BIN)/pip install -q --disable-pip-version-check $(WHEELS) -c $(CONSTRAINTS) -e ".[web]"
+	$(BIN)/eraser web
 
 test: check pytest
 
 pytest: $(VENV)/.installed-dev
 	ERASER_GIMP=$(GIMP) $(BIN)/pytest -q
 
-# the oldest versions that pyproject.toml allows
+# the oldest versions that pyproject.toml allows; without Gradio, which wants a newer FastAPI than the package itself
 test-lowest:
-	$(MAKE) VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt pytest
+	$(MAKE) VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt EXTRAS=test,training pytest
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -54,7 +60,7 @@ $(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/pip
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/pip
-	$(BIN)/pip install -q --disable-pip-version-check $(WHEELS) -c $(CONSTRAINTS) -e ".[dev,training]"
+	$(BIN)/pip install -q --disable-pip-version-check $(WHEELS) -c $(CONSTRAINTS) -e ".[$(EXTRAS)]"
 	touch $@ $(VENV)/.installed
 
 clean:

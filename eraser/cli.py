@@ -38,6 +38,7 @@ from eraser.errors import (
 from eraser.geometry import Box, Size
 from eraser.gimp_commands import gimp
 from eraser.serve_commands import serve
+from eraser.web_commands import web
 
 if TYPE_CHECKING:
     import numpy as np
@@ -581,3 +582,4 @@ def doctor(as_json: bool) -> int:
 
 commands.add_command(gimp)
 commands.add_command(serve)
+commands.add_command(web)
