@@ -107,7 +107,10 @@ def read_mask(told: Any, size: Size) -> np.ndarray:
         if not size.box.contains(box):
             raise SizeMismatch(f"what was painted is at {box}, the picture on the page {size}", hint="reload the page")
         painted = np.asarray(image.convert("RGBA"))[:, :, 3] >= PAINTED
-    except (KeyError, TypeError, ValueError, OSError, SyntaxError, binascii.Error, OverflowError) as error:
+    except (
+        *(KeyError, TypeError, ValueError, OSError, SyntaxError, binascii.Error, OverflowError),
+        Image.DecompressionBombError,
+    ) as error:
         if isinstance(error, SizeMismatch):
             raise
         raise OutOfRange("what was painted did not arrive whole", hint="reload the page and paint again") from error

@@ -8,7 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -267,6 +267,15 @@ def test_a_defect_is_not_hidden(command: Callable[..., Any], monkeypatch: pytest
 # -- cancelling --------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Tests that a script started in the background ignore interrupts, as all that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_interrupt_ends_the_call_at_the_next_step_and_leaves_no_file(
     command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,6 +295,7 @@ def test_interrupt_ends_the_call_at_the_next_step_and_leaves_no_file(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_second_interrupt_does_not_wait_for_the_step() -> None:
     with cli.Watch(quiet=True) as watch:
         signal.raise_signal(signal.SIGINT)
