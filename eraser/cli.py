@@ -38,6 +38,8 @@ from eraser.errors import (
 )
 from eraser.geometry import Box, Size
 from eraser.gimp_commands import gimp
+from eraser.models_commands import lines as lines_of_weights
+from eraser.models_commands import models, state
 
 if TYPE_CHECKING:
     import numpy as np
@@ -552,14 +554,18 @@ def engines(as_json: bool) -> None:
 
     infos = eraser.engines()
     if as_json:
-        click.echo(json.dumps({"ok": True, "engines": [asdict(info) for info in infos]}))
+        facts = [asdict(info) | {"files": state(info.name)} for info in infos]
+        click.echo(json.dumps({"ok": True, "engines": facts}))
         return
     for info in infos:
         click.echo(f"{info.name}: {info.summary}")
-        weights = f"; {info.weights}" if info.weights else ""
+        files = lines_of_weights(info.name)
+        weights = f"; {info.weights}" if info.weights and not files else ""
         click.echo(f"  licence {info.licence}; runs on {info.needs}{weights}")
         if info.extra:
             click.echo(f"  first: pip install 'magic-eraser[{info.extra}]'")
+        for line in files:
+            click.echo(f"  {line}")
 
 
 @commands.command(short_help="Check what works on this machine.")
@@ -630,8 +636,8 @@ def serve(
     if stop:
         _stop(place, as_json=as_json)
         return
-    if engine != registry.AUTO and engine not in registry.ENTRIES:
-        registry.load(engine)  # says which there are
+    if engine != registry.AUTO:
+        registry.check(engine)
     from eraser.serve.app import Limits
     from eraser.serve.process import serve as run_server
 
@@ -667,3 +673,4 @@ def _stop(place: Path | None, *, as_json: bool) -> None:
 
 
 commands.add_command(gimp)
+commands.add_command(models)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,13 +14,34 @@ from eraser.engines import registry
 from eraser.engines.base import Engine, Progress
 from eraser.errors import MissingExtra, MissingWeights
 from eraser.geometry import Box
+from eraser.weights import present
 
-ENGINES = [info.name for info in eraser.engines()]
+# those that load without being told a file, and whose weights are here
+ENGINES = [
+    name for name, entry in registry.ENTRIES.items() if not entry.takes and all(present(file) for file in entry.files)
+]
+MINIATURES = {"miniature lama": "lama", "miniature migan": "migan"}  # the real loading code, on graphs made here
 THREADS = [1, 2, 5]
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(scope="module")
+def miniature(tmp_path_factory) -> Callable[[str], str]:
+    pytest.importorskip("onnx", reason="the training extra, which has onnx, is not installed")
+    from tests import miniatures
+
+    folder = tmp_path_factory.mktemp("miniatures")
+
+    def name_of(name: str) -> str:
+        path = folder / f"{MINIATURES[name]}.onnx"
+        return f"onnx:{path if path.exists() else getattr(miniatures, MINIATURES[name])(path, copies=32)}"
+
+    return name_of
+
+
+@pytest.fixture(params=[*ENGINES, *MINIATURES])
 def engine(request) -> Engine:
+    if request.param in MINIATURES:
+        return registry.load(request.getfixturevalue("miniature")(request.param))
     try:
         return registry.load(request.param)
     except (MissingExtra, MissingWeights) as missing:
