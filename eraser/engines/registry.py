@@ -64,6 +64,19 @@ ENTRIES = {
             "eraser.engines.onnx:from_file",
             takes="FILE",
         ),
+        Entry(
+            EngineInfo(
+                name="latent",
+                summary="a latent diffusion checkpoint draws the structure, with or without a prompt",
+                licence="the checkpoint's",
+                weights="sd15, sdxl or a folder: latent:CHECKPOINT",
+                needs="a GPU, or patience",
+                extra="diffusion",
+                takes_prompt=True,
+            ),
+            "eraser.engines.latent:load",
+            takes="CHECKPOINT",
+        ),
     ]
 }
 
