@@ -64,8 +64,10 @@ sys.exit(run(["serve", *sys.argv[1:]]))
 
 def install(folder: Path) -> Any:
     """The plug-in's client, beside the modules it shares."""
-    for source in ("gimp_plugin/magic-eraser/client.py", "eraser/wire.py", "eraser/door.py"):
-        (folder / Path(source).name).write_bytes((ROOT / source).read_bytes())
+    plug_in = ROOT / "gimp_plugin" / "magic-eraser"
+    client = [plug_in / name for name in ("client.py", "settings.py", "talk.py", "troubles.py")]
+    for source in [*client, ROOT / "eraser" / "wire.py", ROOT / "eraser" / "door.py"]:
+        (folder / source.name).write_bytes(source.read_bytes())
     sys.path.insert(0, str(folder))
     return importlib.import_module("client")
 
@@ -177,7 +179,7 @@ e.fill(plan, lambda b: bytes(range(256)) * (b[2] * b[3] * 3 // 256) + bytes(b[2]
 
 
 def is_step(progress: Any) -> bool:
-    return "size" in progress.note or "surroundings" in progress.note
+    return any(word in progress.note for word in ("size", "surroundings", "edges", "seams"))
 
 
 def tell(name: str, wanted: float, seconds: list[float], run: Run) -> None:

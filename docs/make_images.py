@@ -74,13 +74,13 @@ class WatchedEngine(PatchEngine):
             except StopIteration as finished:
                 self.record.descents.append(Descent(finished.value.mean_cost, previews))
                 return finished.value
-            assert progress.preview is not None
-            previews[progress.note] = progress.preview
+            if progress.preview is not None:
+                previews[progress.note] = progress.preview
             yield progress
 
-    def _finish(self, painting: Painting) -> np.ndarray:
+    def _finish(self, painting: Painting, tracker: Tracker) -> Generator[Progress, None, np.ndarray]:
         self.record.painting = painting
-        return super()._finish(painting)
+        return (yield from super()._finish(painting, tracker))
 
 
 def main() -> None:

@@ -53,6 +53,7 @@ def sample(
     *,
     noise: Callable[[Any], Array],
     start: Array | None = None,
+    noisy: Array | None = None,
     eta: float = 1.0,
     resample: int | None = None,
     order: int = 1,
@@ -65,6 +66,7 @@ def sample(
     noise   called with a shape, gives unit normal noise: the only source of randomness
     start   the estimate that the first level's noise is added to (default: known, the hole blanked); known and hole
             need only broadcast to its shape
+    noisy   start with the first level's noise already added, for who has looked at it before; no noise is drawn for it
     resample  how often each level is walked; default 1, or 10 for a denoiser that does not see the known pixels
     order   2 also looks at the level before: DPM-Solver++(2M) of Lu et al. 2022 (arXiv:2211.01095), for eta 0
 
@@ -73,8 +75,10 @@ def sample(
     """
     times = resample if resample is not None else (1 if denoiser.sees_known else 10)
     levels = [float(sigma) for sigma in sigmas]
-    start = known * (1 - hole) if start is None else start
-    x = start + levels[0] * noise(start.shape)
+    if noisy is None:
+        start = known * (1 - hole) if start is None else start
+        noisy = start + levels[0] * noise(start.shape)
+    x = noisy
     before: Array | None = None
     for index, (sigma, lower) in enumerate(pairwise(levels)):
         for again in range(times):

@@ -50,6 +50,11 @@ class Eraser:
     def info(self) -> EngineInfo:
         return self._engine.info
 
+    @property
+    def device(self) -> str:
+        """Where it computes: "CPU", unless the engine says otherwise."""
+        return str(getattr(self._engine, "runs_on", "CPU"))
+
     def __enter__(self) -> Eraser:
         return self
 

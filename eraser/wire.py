@@ -6,7 +6,7 @@ A frame is 4 ASCII letters (its kind), the head's length (u32), the body's lengt
 UTF-8) and the body (raw bytes). Numbers are little endian, pixel values in bodies too.
 
 to /v1/plan    PLAN {size, box, grow} + mask, or PLAN {size, keep}
-to /v1/fill    FILL {the same, and boxes, bands, depth, engine, seed, prompt, preview} + mask; PIXL + pixels, per box
+to /v1/fill    FILL {the same, boxes, bands, depth, engine, seed, tries, prompt, preview} + mask; PIXL + pixels, per box
 from /v1/fill  WAIT {position} · STEP {fraction, note} · VIEW {width, height, box} + RGB · WARN {message} · BEAT {}
                then FAIL {error, message, hint}, or MASK {box} + alpha and DONE {box, bands, depth ...} + pixels
 """

@@ -267,6 +267,21 @@ def test_the_first_level_is_the_start_with_noise_of_that_level(start):
     assert np.allclose(next(steps).noisy, expected)
 
 
+def test_who_has_added_the_first_noise_gets_the_same_steps():
+    known = np.full((1, 1, SIDE, SIDE), 0.5)
+    sigmas = geometric(4, 0.5, 3)
+
+    def steps(prepared):
+        normal = np.random.default_rng(6).standard_normal
+        noisy = known * (1 - HOLE) + float(sigmas[0]) * normal(known.shape) if prepared else None
+        return [
+            step.clean
+            for step in sample(Exact(rough(), sees_known=True), known, HOLE, sigmas, noise=normal, noisy=noisy)
+        ]
+
+    assert np.array_equal(steps(True), steps(False))
+
+
 def test_every_level_but_the_last_is_walked_as_often_as_asked():
     denoiser = Exact(rough(), sees_known=True)
     known = np.zeros((1, 1, SIDE, SIDE))

@@ -116,6 +116,21 @@ def command(
     return [*line, "--die-with-parent", *program]
 
 
+def python_outside(wrapper: Path, *, writable: Sequence[Path], environment: dict[str, str]) -> None:
+    """Make `wrapper` a program for inside the sandbox that is this Python: a second one shows it the machine as it is.
+
+    For programs run with `outside`.
+    """
+    words = [f"/outside{tool('bwrap')}", "--bind", "/outside", "/", "--dev", "/dev", "--proc", "/proc"]
+    for path in writable:
+        words += ["--bind", str(path), str(path)]
+    for name, value in environment.items():
+        words += ["--setenv", name, value]
+    wrapper.parent.mkdir(parents=True, exist_ok=True)
+    wrapper.write_text(f'#!/bin/sh\nexec {shlex.join([*words, sys.executable])} "$@"\n', encoding="utf-8")
+    wrapper.chmod(0o755)
+
+
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as lock:

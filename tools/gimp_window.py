@@ -69,8 +69,14 @@ def outside(pictures: Path, suite: str) -> int:
         for name in ("patch", "toy"):
             text = json.dumps(settings | {"door": str(place / f"{name}.json")})
             (place / f"settings-{name}.json").write_text(text, encoding="utf-8")
+        # where a person would have it from, for Set up to find
+        tools = place / "home" / ".local" / "share" / "uv" / "tools"
+        python = tools / "magic-eraser" / "bin" / "python"
+        gimp_root.python_outside(python, writable=[place], environment={"NUMBA_CACHE_DIR": str(place / "kernels")})
         program = ["python3", str(HERE), "--inside", str(place), str(pictures.resolve())]
-        line = gimp_root.command(root, place, program, writable=[pictures.resolve()], readable=[HERE.parents[1]])
+        line = gimp_root.command(
+            root, place, program, writable=[pictures.resolve()], readable=[HERE.parents[1]], outside=True
+        )
         return subprocess.run(line, check=False).returncode
 
 
@@ -277,21 +283,7 @@ def walk(screen: Screen) -> None:
     screen.shoot("8-sentence")
     screen.press("Escape")
 
-    screen.call("set-up")
-    screen.wait("set-up dialog", 20, lambda: screen.shown("^Set up Magic Eraser$"))
-    time.sleep(1)
-    screen.press("alt+t")
-    time.sleep(3)
-    screen.shoot("9-set-up")
-    screen.press("Escape")
-    screen.wait("dialog closed", 10, lambda: not screen.shown("^Set up Magic Eraser$"))
-    (screen.place / "gimp" / "magic-eraser.json").unlink()
-    screen.call("set-up")
-    screen.wait("set-up dialog, at the first time", 20, lambda: screen.shown("^Set up Magic Eraser$"))
-    time.sleep(3)
-    screen.shoot("9-set-up-at-first")
-    screen.press("Escape")
-    screen.wait("dialog closed", 10, lambda: not screen.shown("^Set up Magic Eraser$"))
+    set_up(screen)
 
     screen.settings("toy")
     screen.run("xdotool", "windowactivate", "--sync", screen.window)
@@ -307,6 +299,59 @@ def walk(screen: Screen) -> None:
     time.sleep(0.5)
     screen.shoot("10-closed-meanwhile")
     screen.wait("the engine is idle", 5, lambda: not screen.health("toy")["running"])
+
+
+def set_up(screen: Screen) -> None:
+    """Test what is chosen; then, as at the first time: the Python that is found, kept, browsed for and tested."""
+    dialog, settings = "^Set up Magic Eraser$", screen.place / "gimp" / "magic-eraser.json"
+    screen.call("set-up")
+    screen.wait("set-up dialog", 20, lambda: screen.shown(dialog))
+    time.sleep(1)
+    screen.press("alt+t")
+    time.sleep(3)
+    screen.shoot("9-set-up")
+    screen.press("Escape")
+    screen.wait("dialog closed", 10, lambda: not screen.shown(dialog))
+
+    settings.unlink()
+    screen.call("set-up")
+    screen.wait("set-up dialog, at the first time", 20, lambda: screen.shown(dialog))
+    time.sleep(10)  # it looks by itself
+    screen.shoot("9-set-up-found")
+    screen.press("alt+k")
+    screen.wait("dialog closed", 10, lambda: not screen.shown(dialog))
+    found = screen.wait("what was found is kept", 5, lambda: settings.exists() and python_of(settings))
+    if not found.endswith("/tools/magic-eraser/bin/python"):
+        raise SystemExit(f"FAIL Find chose {found}")
+
+    settings.unlink()
+    screen.call("set-up")
+    screen.wait("set-up dialog", 20, lambda: screen.shown(dialog))
+    time.sleep(10)
+    screen.press("alt+b")
+    browser = "^The Python that magic-eraser is installed in$"
+    screen.wait("Browse", 20, lambda: screen.shown(browser))
+    time.sleep(1)
+    # a slash opens a line for a path
+    screen.run("xdotool", "type", "--delay", "40", "/usr/bin/python3")
+    time.sleep(1)
+    screen.shoot("9-set-up-browse")
+    screen.press("Return")
+    screen.wait("chosen", 10, lambda: not screen.shown(browser))
+    screen.press("alt+t")
+    time.sleep(5)
+    screen.shoot("9-set-up-chosen")
+    screen.press("alt+f")
+    time.sleep(10)
+    screen.press("alt+t")
+    time.sleep(25)  # a first compilation
+    screen.shoot("9-set-up-tested")
+    screen.press("Escape")
+    screen.wait("dialog closed", 10, lambda: not screen.shown(dialog))
+
+
+def python_of(settings: Path) -> str:
+    return str(json.loads(settings.read_text(encoding="utf-8")).get("python") or "")
 
 
 def cancel(screen: Screen) -> None:

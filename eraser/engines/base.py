@@ -36,7 +36,10 @@ class Progress:
 
 
 class Engine(Protocol):
-    """A loaded engine. Thread-safe: several calls may run `fill` at once."""
+    """A loaded engine. Thread-safe: several calls may run `fill` at once.
+
+    One that computes elsewhere than on the CPU says where, in an attribute `runs_on` ("GPU").
+    """
 
     info: EngineInfo
 

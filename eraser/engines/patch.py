@@ -11,7 +11,7 @@ continue each other across the hole are drawn through it first, and the rest is 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,15 +82,26 @@ class PatchDenoiser:
         self._spare = field.copy()
         self._level, self._recipe, self._rng, self._workers = level, recipe, rng, workers
         self._last, self._reach = last, reach
+        self._searched = False
         self._calls = self._turns = 0
         self._typical = 0.0
         self._features = features_of(level, workers)
         self._foreign = None if level.foreign is None else (level.foreign * recipe.foreign).astype(np.int32)
 
-    def __call__(self, noisy: np.ndarray, sigma: float, known: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    def search(self, noisy: np.ndarray) -> Iterator[None]:
+        """Look for the sources of a noisy picture, which the next call is to bring. A level's first search takes
+        longer than any other step, so whoever iterates may stop between its sweeps."""
         paint(self._features, self._level.pixels, noisy, self._level.colours, self._workers)
         for turn in range(self._recipe.first_sweeps if self._calls == 0 else self._recipe.sweeps):
             self._sweep(rescore=turn == 0)
+            yield
+        self._searched = True
+
+    def __call__(self, noisy: np.ndarray, sigma: float, known: np.ndarray, hole: np.ndarray) -> np.ndarray:
+        if not self._searched:
+            for _ in self.search(noisy):
+                pass
+        self._searched = False
         self._calls += 1
         # the softmax over patches is all but a maximum once the noise is gone
         sharpness = sharpness_of(self._recipe, self._typical) if sigma <= self._last else 0.0
@@ -170,6 +181,7 @@ class PatchEngine:
             smooth = push_pull(view.pixels, (~view.hole).astype(np.float32))
             yield Progress(1.0, "a smooth continuation")
             return smooth
+        yield Progress(0.0, "looking at the edges")
         # edges are drawn below the full size, because what is drawn has no texture
         small = [level for level in levels[:-1] if len(level.targets) <= recipe.edge_targets]
         stages, drawing = self._draw_edges(small)
@@ -190,12 +202,12 @@ class PatchEngine:
         if drawing is not None:
             if stages:
                 best = yield from self._descend(every, range(coarse, len(stages)), best, rng, tracker)
-            coarse, best = len(stages), self._undraw(drawing, small[-1], best, rng)
+            coarse, best = len(stages), (yield from self._undraw(drawing, small[-1], best, rng, tracker))
         finest = yield from self._descend(every, range(coarse, len(every)), best, rng, tracker)
         level = finest.level
         del levels, small, stages, every, best  # what is left to do needs the memory of the coarser scales
         result = view.pixels.reshape(len(level.image), -1).copy()
-        result[level.pixels] = np.clip(self._finish(finest), -1, 1)
+        result[level.pixels] = np.clip((yield from self._finish(finest, tracker)), -1, 1)
         yield Progress(1.0, "seams levelled")
         return result.reshape(view.pixels.shape)
 
@@ -211,8 +223,13 @@ class PatchEngine:
         return redraw(levels, picture, drawn, self._recipe.coarsest_radius), picture.reshape(level.image.shape)
 
     def _undraw(
-        self, drawing: np.ndarray, level: Level, painting: Painting | None, rng: np.random.Generator
-    ) -> Painting:
+        self,
+        drawing: np.ndarray,
+        level: Level,
+        painting: Painting | None,
+        rng: np.random.Generator,
+        tracker: Tracker,
+    ) -> Generator[Progress, None, Painting]:
         """A painting of the whole hole: patches are found for what was drawn, too, and from there on it can change."""
         picture, field = drawing.copy(), random_field(level, rng)
         if painting is not None:
@@ -221,7 +238,10 @@ class PatchEngine:
         reach = max(level.height, level.width)
         level.cost = np.zeros_like(level.cost)
         denoiser = PatchDenoiser(level, field, self._recipe, rng, self._workers, last=0.0, reach=reach)
-        values = denoiser(picture[level.pixels], np.inf, picture, level.hole)
+        values = picture[level.pixels]
+        for _ in denoiser.search(values):
+            yield tracker.pause("sources for the edges")
+        values = denoiser(values, np.inf, picture, level.hole)
         return Painting(level, denoiser.field, values, level.cost)
 
     def _step_count(self, levels: list[Level], index: int) -> int:
@@ -247,20 +267,26 @@ class PatchEngine:
                 sigmas = geometric(*recipe.first_noise)
             else:
                 field = finer_field(painting, level, rng)
+                yield tracker.pause(tracker.note(index))
                 start = vote(level, level.pixels, field, self._workers, decay=recipe.rim_decay)
+                yield tracker.pause(tracker.note(index))
                 high = max(0.04, recipe.noise_share * grain(level))
                 sigmas = geometric(high, recipe.last_noise, self._step_count(levels, index))
                 reach = min(reach, recipe.reach or reach)
             level.cost = np.zeros_like(level.cost)  # paintings keep theirs
             denoiser = PatchDenoiser(level, field, recipe, rng, self._workers, last=sigmas[-2], reach=reach)
+            noise = ColourNoise(rng, level.colours)
+            noisy = start + float(sigmas[0]) * noise(start.shape)
+            for _ in denoiser.search(noisy):
+                yield tracker.pause(tracker.note(index))
             values = start
             for step in sample(
                 denoiser,
                 np.zeros((1, 1), np.float32),
                 np.ones((1, 1), np.float32),  # the loop runs on the hole's pixels alone
                 sigmas,
-                noise=ColourNoise(rng, level.colours),
-                start=start,
+                noise=noise,
+                noisy=noisy,
                 eta=math.inf,  # the estimate is renoised from scratch: what must be remembered is in the field
             ):
                 values = step.clean
@@ -269,14 +295,25 @@ class PatchEngine:
         assert painting is not None, "there is at least one level"
         return painting
 
-    def _finish(self, painting: Painting) -> np.ndarray:
-        """The finest painting's colours, without steps along the rim and between pieces: (N, C)."""
-        recipe, level = self._recipe, painting.level
-        level.cost = painting.cost
-        sharpness = sharpness_of(recipe, level.typical_cost)
-        label = sharpest_sources(level, painting.field, self._workers, decay=recipe.rim_decay, sharpness=sharpness)
-        values = level_rim(level, painting.field, painting.values, self._workers)
-        return level_seams(level, label, values, self._workers, tolerance=recipe.seam_tolerance)
+    def _finish(self, painting: Painting, tracker: Tracker) -> Generator[Progress, None, np.ndarray]:
+        return (yield from finish(painting, self._recipe, self._workers, tracker))
+
+
+def finish(
+    painting: Painting, recipe: Recipe, workers: Workers, tracker: Tracker
+) -> Generator[Progress, None, np.ndarray]:
+    """The finest painting's colours, without steps along the rim and between pieces: (N, C)."""
+    level = painting.level
+    level.cost = painting.cost
+    sharpness = sharpness_of(recipe, level.typical_cost)
+    label = sharpest_sources(level, painting.field, workers, decay=recipe.rim_decay, sharpness=sharpness)
+    yield tracker.finish(0.2)
+    values = level_rim(level, painting.field, painting.values, workers)
+    yield tracker.finish(0.4)
+    seams = level_seams(level, label, values, workers, tolerance=recipe.seam_tolerance)
+    for done, _ in enumerate(seams, start=1):
+        yield tracker.finish(0.4 + 0.6 * done / level.colours)
+    return values[:, : level.colours]
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,15 +335,29 @@ class Tracker:
     def __init__(self, view: View, levels: list[Level], steps: list[int]) -> None:
         self._view = view
         self._costs = [len(level.targets) + 500 for level in levels]
-        finish = 2 * self._costs[-1]  # levelling the seams takes about two steps' time
-        self._total = sum(cost * count for cost, count in zip(self._costs, steps, strict=True)) + finish
+        self._finish = 2 * self._costs[-1]  # levelling the seams takes about two steps' time
+        self._total = sum(cost * count for cost, count in zip(self._costs, steps, strict=True)) + self._finish
         self._done = 0
 
     def step(self, index: int, level: Level, values: np.ndarray) -> Progress:
         self._done += self._costs[index]
+        return Progress(self._fraction, self.note(index), lambda: self._preview(level, values))
+
+    def pause(self, note: str) -> Progress:
+        """Within what takes longer than a step: nothing new to show, but a moment to stop at."""
+        return Progress(self._fraction, note)
+
+    def finish(self, share: float) -> Progress:
+        """After that share of levelling the seams."""
+        return Progress(self._fraction + share * self._finish / self._total, "levelling the seams")
+
+    def note(self, index: int) -> str:
         smaller = 2 ** (len(self._costs) - 1 - index)
-        note = f"structure, at 1/{smaller} of the size" if smaller > 1 else "texture, at full size"
-        return Progress(min(1.0, self._done / self._total), note, lambda: self._preview(level, values))
+        return f"structure, at 1/{smaller} of the size" if smaller > 1 else "texture, at full size"
+
+    @property
+    def _fraction(self) -> float:
+        return min(1.0, self._done / self._total)
 
     def _preview(self, level: Level, values: np.ndarray) -> np.ndarray:
         picture = level.colour_image.copy()

@@ -7,7 +7,7 @@ correction alone, which is smooth away from the seams, so a coarse grid finds ne
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ CYCLES = 4  # of multigrid: each leaves a half of the error at worst, a fifth as
 SWEEPS = 1  # over both colours of the board, before and after each visit of the coarser scale
 COARSEST = 8  # cells of the longer side
 COARSEST_SWEEPS = 4
+SMALL = 1_000_000  # pixels around a hole, up to which memory does not matter
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +60,11 @@ def level_rim(level: Level, field: np.ndarray, values: np.ndarray, workers: Work
 
 def level_seams(
     level: Level, label: np.ndarray, values: np.ndarray, workers: Workers, *, tolerance: float
-) -> np.ndarray:
-    """The hole's values without steps between pieces: (N, C) float32.
+) -> Iterator[None]:
+    """Take the steps between pieces out of the hole's values, in large holes a colour at a time; yields after each.
 
-    label (N,) int32: the source pixel each was copied from · values (N, >= C). Steps far above the tolerance stay.
+    label (N,) int32: the source pixel each was copied from · values (N, >= C) float32, written to. Steps far above the
+    tolerance stay.
     """
     hole_index = np.full(len(level.image), -1, np.int32)
     hole_index[level.pixels] = np.arange(len(level.pixels), dtype=np.int32)
@@ -87,12 +89,14 @@ def level_seams(
     # one more pixel all round: those known ones hold the correction to 0
     crop = level.hole[level.hole_box.pad(1).clamp(level.box).slices]
     scales = meshes(crop)
-    levelled = values[:, : level.colours].copy()
-    for channel in range(level.colours):  # one at a time: a third of the memory
-        source = np.zeros((*crop.shape, 1), np.float32)
-        source[crop, 0] = steps[:, channel]
-        levelled[:, channel] += membrane(source, scales, workers)[crop, 0]
-    return levelled
+    # large holes one colour at a time, for a third of the memory
+    together = level.colours if crop.size <= SMALL else 1
+    for first in range(0, level.colours, together):
+        some = slice(first, first + together)
+        source = np.zeros((*crop.shape, together), np.float32)
+        source[crop] = steps[:, some]
+        values[:, some] += membrane(source, scales, workers)[crop]
+        yield
 
 
 def meshes(hole: np.ndarray, pull: float = 1 / REACH**2) -> list[Mesh]:

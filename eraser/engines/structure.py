@@ -17,10 +17,9 @@ import numpy as np
 from eraser.canvas import View
 from eraser.engines import patch_kernels as kernels
 from eraser.engines.base import Progress
-from eraser.engines.patch import ColourNoise, PatchDenoiser, Recipe, Tracker, sharpness_of
-from eraser.engines.patch_fields import Painting, finer_field, random_field, sharpest_sources, smooth_start, vote
+from eraser.engines.patch import ColourNoise, PatchDenoiser, Recipe, Tracker, finish
+from eraser.engines.patch_fields import Painting, finer_field, random_field, smooth_start, vote
 from eraser.engines.patch_levels import Level, Workers, box_ratio, build_levels, grain
-from eraser.engines.seams import level_rim, level_seams
 from eraser.geometry import Box
 from eraser.pyramid import halve
 from eraser.sampling import sample
@@ -104,7 +103,9 @@ def carry(
         else:
             field = finer_field(painting, level, rng)
             trust = _finer(trust, painting.level, level)
+            yield tracker.pause(tracker.note(index))
             start = vote(level, level.pixels, field, workers, decay=recipe.rim_decay)
+            yield tracker.pause(tracker.note(index))
             start[:, : level.colours] += hold * _come_away(start, level, levels[0], held)
             sigmas = geometric(max(0.04, recipe.noise_share * grain(level)), recipe.last_noise, counts[index])
             own = recipe
@@ -112,14 +113,18 @@ def carry(
         level.cost = np.zeros_like(level.cost)
         patches = PatchDenoiser(level, field, own, rng, workers, last=sigmas[-2], reach=reach)
         denoiser = GuidedDenoiser(patches, level, guide, trust, carrying, workers, sigmas[-2])
+        noise = ColourNoise(rng, level.colours)
+        noisy = start + float(sigmas[0]) * noise(start.shape)
+        for _ in patches.search(noisy):
+            yield tracker.pause(tracker.note(index))
         values = start
         for step in sample(
             denoiser,
             np.zeros((1, 1), np.float32),
             np.ones((1, 1), np.float32),
             sigmas,
-            noise=ColourNoise(rng, level.colours),
-            start=start,
+            noise=noise,
+            noisy=noisy,
             eta=math.inf,
         ):
             values = step.clean
@@ -128,7 +133,7 @@ def carry(
         painting = Painting(level, patches.field, values, level.cost)
     assert painting is not None
     assert trust is not None
-    finished = _finish(painting, recipe, workers)
+    finished = yield from finish(painting, recipe, workers, tracker)
     finished += hold * _come_away(finished, levels[-1], levels[0], held)
     result[view.hole] = np.clip(drawn + (finished - drawn) * trust[:, None], -1, 1)
     yield Progress(1.0, "seams levelled")
@@ -225,13 +230,3 @@ def _steps(recipe: Recipe, carrying: Carrying, levels: list[Level], index: int) 
     steps = recipe.fine_steps if index == len(levels) - 1 else recipe.steps
     excess = max(1.0, len(levels[index].targets) / recipe.patience)
     return max(recipe.least_steps, round(steps / math.sqrt(excess)))
-
-
-def _finish(painting: Painting, recipe: Recipe, workers: Workers) -> np.ndarray:
-    """The finest painting's colours, without steps along the rim and between pieces: (N, C)."""
-    level = painting.level
-    level.cost = painting.cost
-    sharpness = sharpness_of(recipe, level.typical_cost)
-    label = sharpest_sources(level, painting.field, workers, decay=recipe.rim_decay, sharpness=sharpness)
-    values = level_rim(level, painting.field, painting.values, workers)
-    return level_seams(level, label, values, workers, tolerance=recipe.seam_tolerance)

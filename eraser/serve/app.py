@@ -4,51 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import os
-import shutil
-import tempfile
-import time
-import warnings
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import Any
 
-import numpy as np
-from fastapi import FastAPI, File, Form, Request, Response, UploadFile
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 import eraser
-from eraser import __version__, files, wire
-from eraser.engines import registry
-from eraser.errors import BadRequest, DiskFull, EraserError, InputError, OutOfRange
-from eraser.geometry import Box, Size
-from eraser.masks import Grow
-from eraser.plans import plan_erase
+from eraser import __version__, wire
+from eraser.errors import BadRequest, EraserError
+from eraser.geometry import Box
 from eraser.serve import fills
-from eraser.serve.guard import App, Guard, Receive, Send, report, status_of
-from eraser.serve.jobs import Job, Steps, Worker
-from eraser.session import MOST_SEED, Eraser
-
-MEDIA_TYPES = {
-    "JPEG": "image/jpeg", "PNG": "image/png", "TIFF": "image/tiff", "WEBP": "image/webp", "GIF": "image/gif",
-    "BMP": "image/bmp", "PPM": "image/x-portable-pixmap", "TGA": "image/x-tga", "JPEG2000": "image/jp2",
-    "AVIF": "image/avif",
-}  # fmt: skip
-SUFFIXES = {files.FORMATS[suffix]: suffix for suffix in reversed(files.FORMATS)}
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    megabytes: float = 4096  # of a request
-    megapixels: float = 500  # of a picture
-    seconds: float = 3600  # of a job
-    waiting: int = 32  # jobs in the queue
+from eraser.serve.file_calls import add_file_calls
+from eraser.serve.guard import DISK_ERRORS, App, Guard, Receive, Send, disk_full, report, status_of
+from eraser.serve.jobs import Job, Worker
+from eraser.serve.service import Health, Service
 
 
 class ErrorReport(BaseModel):
@@ -57,21 +30,6 @@ class ErrorReport(BaseModel):
     error: str
     message: str
     hint: str
-
-
-class Health(BaseModel):
-    version: str
-    protocol: int
-    pid: int
-    engine: str
-    loaded: bool
-    running: int
-    waiting: int
-    idle_seconds: float
-    idle_minutes: float
-    most_megabytes: float
-    most_megapixels: float
-    most_seconds: float
 
 
 class EngineFacts(BaseModel):
@@ -93,47 +51,6 @@ class PlanAnswer(BaseModel):
 
 class Stopping(BaseModel):
     stopping: bool
-
-
-class Service:
-    """What the routes share: the engines that are loaded, the worker, the limits."""
-
-    def __init__(self, *, engine: str, limits: Limits, idle_minutes: float, stop: Callable[[], None]) -> None:
-        self.default = next(iter(registry.ENTRIES)) if engine == registry.AUTO else engine
-        self.limits = limits
-        self.idle_minutes = idle_minutes
-        self.stop = stop
-        self.loaded = False
-        self.worker = Worker(self._load, most_waiting=limits.waiting)
-
-    def engine_of(self, name: str) -> Eraser:
-        return Eraser(self.default if name == registry.AUTO else name)
-
-    def submit(self, work: Callable[[Job], Steps], *, wants_previews: bool = False) -> Job:
-        return self.worker.submit(Job(work, most_seconds=self.limits.seconds, wants_previews=wants_previews))
-
-    def health(self) -> Health:
-        running, waiting = self.worker.counts
-        return Health(
-            version=__version__,
-            protocol=wire.PROTOCOL,
-            pid=os.getpid(),
-            engine=self.default,
-            loaded=self.loaded,
-            running=running,
-            waiting=waiting,
-            idle_seconds=round(self.worker.idle_seconds, 1),
-            idle_minutes=self.idle_minutes,
-            most_megabytes=self.limits.megabytes,
-            most_megapixels=self.limits.megapixels,
-            most_seconds=self.limits.seconds,
-        )
-
-    def _load(self) -> None:
-        # the first plan would wait for the libraries that planning needs
-        plan_erase(np.full((1, 1), 255, np.uint8), Box(2, 2, 1, 1), Size(8, 8))
-        self.engine_of(registry.AUTO)
-        self.loaded = True
 
 
 class FillReply(Response):
@@ -166,18 +83,6 @@ _REASONS = {
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorReport, "description": reason} for status, reason in _REASONS.items()
 }
-_PICTURE: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "the picture, as a file of the kind that came in",
-        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()},
-    }
-}
-
-Picture = Annotated[UploadFile, File(description="an image file; the result keeps its kind and metadata")]
-Seed = Annotated[int, Form(ge=0, le=MOST_SEED)]
-EngineName = Annotated[str, Form(description="a name from /v1/engines, or auto")]
-Prompt = Annotated[str | None, Form(description="only for engines that take one")]
-Quality = Annotated[int | None, Form(ge=1, le=100, description="of lossy files; the photo's own if left out")]
 
 
 def build(service: Service, token: str) -> App:
@@ -194,7 +99,7 @@ def build(service: Service, token: str) -> App:
     _add_errors(api)
     _add_facts(api, service)
     _add_fills(api, service)
-    _add_files(api, service)
+    add_file_calls(api, service)
     _describe_token(api)
     return Guard(api, token=token, most_bytes=int(service.limits.megabytes * 1e6))
 
@@ -263,150 +168,6 @@ def _add_fills(api: FastAPI, service: Service) -> None:
         return FillReply(job, service.worker, planned.area)
 
 
-def _add_files(api: FastAPI, service: Service) -> None:
-    @api.post("/v1/erase", response_class=Response, responses=_PICTURE)
-    async def erase(
-        request: Request,
-        image: Picture,
-        mask: Annotated[UploadFile | None, File(description="white is erased; or give a box")] = None,
-        box: Annotated[str | None, Form(description="x,y,width,height in pixels, instead of a mask")] = None,
-        grow: Annotated[str, Form(description="auto, or pixels to widen the mask by")] = "auto",
-        opaque: Annotated[bool, Form(description="make what is painted opaque")] = False,
-        seed: Seed = 0,
-        engine: EngineName = "auto",
-        prompt: Prompt = None,
-        quality: Quality = None,
-    ) -> Response:
-        """An image file without what a mask marks."""
-        widen = _text_to_grow(grow)
-        if (mask is None) == (box is None):
-            raise BadRequest("mask and box are both given or both missing", hint="send one of them")
-        marked = _text_to_box(box) if box is not None else None
-
-        def steps(session: Eraser, photo: files.Photo, folder: Path) -> Steps:
-            area: Any = marked
-            if mask is not None:
-                area = _stored(mask, folder / "mask", service.limits.megapixels)
-            return session.erase_steps(photo, area, seed=seed, grow=widen, prompt=prompt, make_opaque=opaque)
-
-        return await _file_reply(service, request, image, engine, quality, steps)
-
-    @api.post("/v1/outpaint", response_class=Response, responses=_PICTURE)
-    async def outpaint(
-        request: Request,
-        image: Picture,
-        left: Annotated[str, Form(description='pixels, or percent like "20%"')] = "0",
-        top: Annotated[str, Form()] = "0",
-        right: Annotated[str, Form()] = "0",
-        bottom: Annotated[str, Form()] = "0",
-        aspect: Annotated[str | None, Form(description='like "16:9", instead of sides')] = None,
-        seed: Seed = 0,
-        engine: EngineName = "auto",
-        prompt: Prompt = None,
-        quality: Quality = None,
-    ) -> Response:
-        """An image file continued beyond its sides."""
-
-        def steps(session: Eraser, photo: files.Photo, folder: Path) -> Steps:
-            return session.outpaint_steps(
-                photo, left=left, top=top, right=right, bottom=bottom, aspect=aspect, seed=seed, prompt=prompt
-            )
-
-        return await _file_reply(service, request, image, engine, quality, steps)
-
-
-async def _file_reply(
-    service: Service,
-    request: Request,
-    image: UploadFile,
-    engine: str,
-    quality: int | None,
-    steps: Callable[[Eraser, files.Photo, Path], Steps],
-) -> Response:
-    """Run a job from file to file; its client going away cancels it."""
-    service.worker.touch()
-
-    def work(job: Job) -> Steps:
-        try:
-            with tempfile.TemporaryDirectory(prefix="magic-eraser-") as name:
-                folder = Path(name)
-                photo = _stored(image, folder / "image", service.limits.megapixels)
-                result: files.Photo = yield from steps(service.engine_of(engine), photo, folder)
-                return _written(result, folder, quality)
-        except OSError as error:
-            if error.errno in DISK_ERRORS:
-                raise _full(error) from None
-            raise
-
-    start = time.monotonic()
-    job = service.submit(work)
-    gone = asyncio.ensure_future(fills.until_gone(request.receive))
-    try:
-        while not job.done and not gone.done():
-            changed = asyncio.ensure_future(job.changed.wait())
-            await asyncio.wait({changed, gone}, return_when=asyncio.FIRST_COMPLETED)
-            changed.cancel()
-            job.changed.clear()
-    finally:
-        service.worker.cancel(job)
-        gone.cancel()
-        await asyncio.gather(gone, return_exceptions=True)
-    if not job.done:
-        return Response(status_code=400)  # to nobody
-    if job.error is not None:
-        raise job.error
-    content, kind, losses = job.result
-    headers = {"X-Magic-Eraser-Seconds": f"{time.monotonic() - start:.3f}"}
-    if losses:
-        headers["X-Magic-Eraser-Warnings"] = "; ".join(losses).encode("ascii", "replace").decode()
-    return Response(content, media_type=MEDIA_TYPES[kind], headers=headers)
-
-
-def _stored(upload: UploadFile, stem: Path, most_megapixels: float) -> files.Photo:
-    """What was uploaded, read from a file of its own. Raises what reading raises, with the name it was sent with."""
-    name = Path(upload.filename or "the upload").name
-    suffix = Path(name).suffix.lower()
-    path = stem.with_suffix(suffix if suffix in files.FORMATS else ".bin")
-    with path.open("wb") as file:
-        upload.file.seek(0)
-        shutil.copyfileobj(upload.file, file, 1 << 20)
-    try:
-        return files.read(path, most_megapixels=most_megapixels)
-    except InputError as error:
-        raise type(error)(error.message.replace(str(path), name), hint=error.hint) from None
-
-
-def _written(photo: files.Photo, folder: Path, quality: int | None) -> tuple[bytes, str, list[str]]:
-    """A file of the photo's own kind, the kind's name, and what was lost on the way."""
-    kind = photo.format if photo.format in SUFFIXES and photo.format in MEDIA_TYPES else "PNG"
-    path = folder / f"result{SUFFIXES[kind]}"
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        photo.save(path, quality=quality)
-    return path.read_bytes(), kind, [str(warning.message) for warning in caught]
-
-
-def _text_to_grow(text: str) -> Grow:
-    if text == "auto":
-        return "auto"
-    try:
-        return float(text)
-    except ValueError:
-        raise OutOfRange(f"grow is {text[:50]!r}", hint='send "auto" or a number of pixels') from None
-
-
-def _text_to_box(text: str) -> Box:
-    try:
-        x, y, width, height = (int(part) for part in text.split(","))
-    except ValueError:
-        raise OutOfRange(f"{text[:50]!r} is no box", hint="send x,y,width,height in whole pixels") from None
-    return Box(x, y, width, height)
-
-
-def _full(error: OSError) -> DiskFull:
-    return DiskFull(f"the disk is full ({error.strerror})", hint="make room where temporary files are kept")
-
-
 # -- errors and the document -------------------------------------------------------------------------------------------
 
 
@@ -428,7 +189,7 @@ def _add_errors(api: FastAPI) -> None:
         if isinstance(cause, EraserError):  # raised while a form was read
             return JSONResponse(report(cause), status_of(cause))
         if isinstance(cause, OSError) and cause.errno in DISK_ERRORS:
-            return JSONResponse(report(_full(cause)), 507)
+            return JSONResponse(report(disk_full(cause)), 507)
         body = {"error": "BadRequest", "message": str(error.detail), "hint": "see /openapi.json"}
         return JSONResponse(body, error.status_code, headers=error.headers)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import time
 from collections.abc import AsyncIterator, Callable
@@ -14,13 +13,13 @@ import numpy as np
 
 from eraser import wire
 from eraser.canvas import Canvas
-from eraser.errors import BadRequest, EraserError, TooLarge
+from eraser.errors import BadRequest, TooLarge
 from eraser.geometry import Box, Size
 from eraser.layouts import Layout, split
 from eraser.plans import Plan, plan_erase, plan_extend
 from eraser.serve.guard import Receive, Send, report
 from eraser.serve.jobs import Job, Steps, Worker
-from eraser.session import MOST_SEED, Eraser
+from eraser.session import MOST_SEED, MOST_TRIES, Eraser
 
 DTYPES = {"u8": "u1", "u16": "<u2", "half": "<f2", "float": "<f4", "double": "<f8"}
 LAYOUTS = {1: Layout(1), 2: Layout(1, has_alpha=True), 3: Layout(3), 4: Layout(3, has_alpha=True)}
@@ -35,6 +34,7 @@ class Request:
     depth: str
     engine: str
     seed: int
+    tries: int
     prompt: str | None
     preview: bool
 
@@ -60,17 +60,23 @@ def read_plan(head: dict[str, Any], mask: bytearray) -> Plan:
 
 def read_request(head: dict[str, Any]) -> Request:
     """Raises BadRequest."""
-    bands, depth, seed = head.get("bands"), head.get("depth"), head.get("seed", 0)
+    bands, depth = head.get("bands"), head.get("depth")
     engine, prompt = head.get("engine", "auto"), head.get("prompt")
     if type(bands) is not int or bands not in LAYOUTS:
         raise BadRequest(f"bands is {bands!r:.50}", hint="send 1, 2, 3 or 4")
     if not isinstance(depth, str) or depth not in DTYPES:
         raise BadRequest(f"depth is {depth!r:.50}", hint=f"send one of {', '.join(DTYPES)}")
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MOST_SEED:
-        raise BadRequest(f"seed is {seed!r:.50}", hint=f"send a whole number from 0 to {MOST_SEED}")
+    seed, tries = _number(head, "seed", 0, 0, MOST_SEED), _number(head, "tries", 1, 1, MOST_TRIES)
     if not isinstance(engine, str) or not (prompt is None or isinstance(prompt, str)):
         raise BadRequest("engine and prompt are not texts", hint="send texts, or leave them out")
-    return Request(bands, depth, engine, seed, prompt, head.get("preview") is True)
+    return Request(bands, depth, engine, seed, tries, prompt, head.get("preview") is True)
+
+
+def _number(head: dict[str, Any], name: str, default: int, least: int, most: int) -> int:
+    value = head.get(name, default)
+    if type(value) is not int or not least <= value <= most:
+        raise BadRequest(f"{name} is {value!r:.50}", hint=f"send a whole number from {least} to {most}")
+    return value
 
 
 def check_start(kind: str, most_pixels: int) -> wire.Check:
@@ -155,31 +161,17 @@ class Body:
         data: bytes = message.get("body", b"")
         return data
 
-    async def drain(self) -> None:
-        """Take in the rest: who still sends would not hear why it is not wanted."""
-        while self._more:
-            await self._receive_some()
-
 
 class Gone(Exception):
     """The client is not there any more."""
 
 
-@contextlib.asynccontextmanager
-async def _draining(body: Body) -> AsyncIterator[Body]:
-    try:
-        yield body
-    except EraserError:
-        await body.drain()
-        raise
-
-
 async def take_plan(receive: Receive, most_pixels: int) -> dict[str, Any]:
     """The answer of /v1/plan."""
-    async with _draining(Body(receive)) as body:
-        frame = await body.next(check_start(wire.PLAN, most_pixels))
-        await body.end()
-        plan = await asyncio.to_thread(read_plan, frame.head, frame.body)
+    body = Body(receive)
+    frame = await body.next(check_start(wire.PLAN, most_pixels))
+    await body.end()
+    plan = await asyncio.to_thread(read_plan, frame.head, frame.body)
     return {
         "hole": _box(plan.target),
         "boxes": [_box(box) for box in plan.boxes],
@@ -190,22 +182,22 @@ async def take_plan(receive: Receive, most_pixels: int) -> dict[str, Any]:
 
 async def take_fill(receive: Receive, most_pixels: int) -> tuple[Request, Plan, Canvas]:
     """What /v1/fill was sent."""
-    async with _draining(Body(receive)) as body:
-        frame = await body.next(check_start(wire.FILL, most_pixels))
-        request = read_request(frame.head)
-        plan = await asyncio.to_thread(read_plan, frame.head, frame.body)
-        if frame.head.get("boxes") != [_box(box) for box in plan.boxes]:
-            raise BadRequest(
-                "the boxes are not those that /v1/plan answered", hint="ask for a plan first and send its boxes"
-            )
-        pixels = np.zeros((plan.area.height, plan.area.width, request.bands), request.dtype)
-        for box in plan.boxes:
-            wanted = box.area * request.bands * request.dtype.itemsize
-            sent = await body.next(_check_pixels(box, wanted))
-            part = np.frombuffer(sent.body, request.dtype).reshape(box.height, box.width, request.bands)
-            pixels[box.relative_to(plan.area).slices] = part
-            del part, sent
-        await body.end()
+    body = Body(receive)
+    frame = await body.next(check_start(wire.FILL, most_pixels))
+    request = read_request(frame.head)
+    plan = await asyncio.to_thread(read_plan, frame.head, frame.body)
+    if frame.head.get("boxes") != [_box(box) for box in plan.boxes]:
+        raise BadRequest(
+            "the boxes are not those that /v1/plan answered", hint="ask for a plan first and send its boxes"
+        )
+    pixels = np.zeros((plan.area.height, plan.area.width, request.bands), request.dtype)
+    for box in plan.boxes:
+        wanted = box.area * request.bands * request.dtype.itemsize
+        sent = await body.next(_check_pixels(box, wanted))
+        part = np.frombuffer(sent.body, request.dtype).reshape(box.height, box.width, request.bands)
+        pixels[box.relative_to(plan.area).slices] = part
+        del part, sent
+    await body.end()
     colour, alpha = split(pixels, LAYOUTS[request.bands])
     return request, plan, await asyncio.to_thread(plan.canvas, colour, alpha)
 
@@ -241,7 +233,9 @@ def work_on(request: Request, plan: Plan, canvas: Canvas, engine_of: Callable[[s
     def steps(job: Job) -> Steps:
         engine = engine_of(request.engine)
         start = time.monotonic()
-        colour = yield from engine.paint_steps(canvas, plan.parts, seed=request.seed, prompt=request.prompt)
+        colour = yield from engine.paint_steps(
+            canvas, plan.parts, seed=request.seed, tries=request.tries, prompt=request.prompt
+        )
         seconds = time.monotonic() - start
         pixels = plan.layer(colour)
         head = {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import hmac
 import json
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -30,6 +32,9 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Any, Receive, Send], Awaitable[None]]
 
 SILENCE_SECONDS = 60.0  # a client that sends half a request and then nothing is not waited for longer
+LINGER_SECONDS = 10.0  # the rest of a request that was answered before its end is taken in for so long, and thrown away
+
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 STATUS: list[tuple[type[EraserError], int]] = [
     (BadRequest, 400),
@@ -54,6 +59,10 @@ def report(error: EraserError, kind: str = "") -> dict[str, str]:
     return {"error": kind or type(error).__name__, "message": error.message, "hint": error.hint}
 
 
+def disk_full(error: OSError) -> DiskFull:
+    return DiskFull(f"the disk is full ({error.strerror})", hint="make room where temporary files are kept")
+
+
 async def answer(send: Send, status: int, body: dict[str, Any], headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
     """A whole JSON answer."""
     text = json.dumps(body).encode()
@@ -74,6 +83,8 @@ class Guard:
         if scope["type"] != "http":
             return
         started = False
+        headers = dict(scope["headers"])
+        request = Incoming(receive, headers, self._most_bytes)
 
         async def send_marked(message: Message) -> None:
             nonlocal started
@@ -81,11 +92,16 @@ class Guard:
                 started = True
                 marks = [(wire.PROTOCOL_HEADER, str(wire.PROTOCOL)), (wire.VERSION_HEADER, __version__)]
                 message["headers"] = [*message["headers"], *((k.lower().encode(), v.encode()) for k, v in marks)]
+            elif request.is_coming and not message.get("more_body", False):
+                # closed now, the connection would break under who still sends, and the answer be lost
+                await send({**message, "more_body": True})
+                await request.take_rest()
+                message = {"type": "http.response.body", "body": b""}
             await send(message)
 
         try:
-            self._check(dict(scope["headers"]))
-            await self._app(scope, self._counted(receive), send_marked)
+            self._check(headers)
+            await self._app(scope, request.receive, send_marked)
         except EraserError as error:
             if not started:
                 # what is left of the request is not read: no further request can follow on this connection
@@ -113,36 +129,54 @@ class Guard:
             )
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self._most_bytes:
-            raise self._too_large(int(length))
+            raise too_large(int(length), self._most_bytes)
 
-    def _counted(self, receive: Receive) -> Receive:
-        """Stops a body that is longer than allowed, and one that does not go on."""
-        count = 0
-        complete = False
 
-        async def counted() -> Message:
-            nonlocal count, complete
-            if complete:
-                return await receive()
-            try:
-                message = await asyncio.wait_for(receive(), SILENCE_SECONDS)
-            except TimeoutError:
-                raise BadRequest(
-                    f"the request stopped for {SILENCE_SECONDS:.0f} s in the middle", hint="send all of it"
-                ) from None
-            count += len(message.get("body", b""))
-            complete = not message.get("more_body", False)
-            if count > self._most_bytes:
-                raise self._too_large(count)
-            return message
+class Incoming:
+    """A request's body: refused where it is longer than allowed, or does not go on."""
 
-        return counted
+    def __init__(self, receive: Receive, headers: dict[bytes, bytes], most_bytes: int) -> None:
+        self._receive = receive
+        self._most_bytes = most_bytes
+        self._count = 0
+        self._complete = headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers
+        # who asks first sends nothing before it is asked for
+        self._begun = headers.get(b"expect", b"").lower() != b"100-continue"
 
-    def _too_large(self, count: int) -> TooLarge:
-        return TooLarge(
-            f"the request has {count} bytes or more, {self._most_bytes} are allowed",
-            hint="start the engine with a larger --most-megabytes",
-        )
+    @property
+    def is_coming(self) -> bool:
+        """Whether the client is still sending, as far as can be known."""
+        return self._begun and not self._complete
+
+    async def receive(self) -> Message:
+        """Raises BadRequest and TooLarge."""
+        if self._complete:
+            return await self._receive()
+        self._begun = True
+        try:
+            message = await asyncio.wait_for(self._receive(), SILENCE_SECONDS)
+        except TimeoutError:
+            raise BadRequest(
+                f"the request stopped for {SILENCE_SECONDS:.0f} s in the middle", hint="send all of it"
+            ) from None
+        self._count += len(message.get("body", b""))
+        self._complete = not message.get("more_body", False)
+        if self._count > self._most_bytes:
+            raise too_large(self._count, self._most_bytes)
+        return message
+
+    async def take_rest(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while not self._complete:
+                    self._complete = not (await self._receive()).get("more_body", False)
+
+
+def too_large(count: int, most: int) -> TooLarge:
+    return TooLarge(
+        f"the request has {count} bytes or more, {most} are allowed",
+        hint="start the engine with a larger --most-megabytes",
+    )
 
 
 def is_loopback_name(host: str) -> bool:

@@ -19,7 +19,9 @@ from typing import Any
 from eraser import __version__, wire
 from eraser import door as doors
 from eraser.errors import DiskFull, EngineRunning, OutOfRange, OutputError
-from eraser.serve.app import DISK_ERRORS, Limits, Service, build
+from eraser.serve.app import build
+from eraser.serve.guard import DISK_ERRORS
+from eraser.serve.service import Limits, Service
 
 GRACE_SECONDS = 3  # for streams to end after their jobs are cancelled
 PATIENCE_SECONDS = 20  # for an engine that is just starting or ending behind the same door

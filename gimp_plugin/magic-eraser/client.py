@@ -1,189 +1,51 @@
-"""The engine process as its client sees it: found or started, asked for a plan and a fill, stopped.
+"""The engine process, found or started: what the plug-in's other files import.
 
 Standard library only and Python 3.10. `eraser gimp install` lays the shared modules (SHARED) beside this file.
-Boxes are (x, y, width, height) and sizes (width, height), in pixels of the canvas: the whole picture that is worked on.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import http.client
-import json
 import os
-import secrets
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
 import door as doors
-import wire
+from settings import DEFAULT_ARGUMENTS, SETUP, Settings, load_settings, save_settings
+from talk import Engine, OnProgress, Plan, Progress, Result, tell
+from troubles import (
+    Cancelled,
+    ClientError,
+    Damaged,
+    DiskFull,
+    EngineStopped,
+    NoEngine,
+    NoEraser,
+    NoInterpreter,
+    NotStarted,
+    Refused,
+    TooSlow,
+    WrongToken,
+    WrongVersion,
+)
+
+__all__ = [
+    "DEFAULT_ARGUMENTS", "SHARED", "Cancelled", "ClientError", "Damaged", "DiskFull", "Engine", "EngineStopped",
+    "NoEngine", "NoEraser", "NoInterpreter", "NotStarted", "OnProgress", "Plan", "Progress", "Refused", "Result",
+    "Settings", "TooSlow", "WrongToken", "WrongVersion", "clean_environment", "connect", "find", "load_settings",
+    "save_settings",
+]  # fmt: skip
 
 SHARED = ("wire.py", "door.py")
-
-# not -I: that would also hide packages which `pip install --user` has put there
-DEFAULT_ARGUMENTS = ("-E", "-P", "-m", "eraser", "serve")
-SETUP = "choose the engine's Python in Filters > Magic Eraser > Set up, or run 'eraser gimp install'"
 
 # what a bundled editor sets for itself, and what would break another Python
 _FOREIGN_NAMES = frozenset({"GSETTINGS_SCHEMA_DIR", "FONTCONFIG_FILE", "FONTCONFIG_PATH", "MAGICK_CONFIGURE_PATH"})
 _FOREIGN_STARTS = ("PYTHON", "LD_", "DYLD_", "GI_", "GIMP", "GEGL_", "BABL_", "GTK_", "GDK_", "GIO_", "_MEI")
-_HELLO_SECONDS = 5.0
-_CHUNK = 1 << 20
-
-Box = tuple[int, int, int, int]
-Bytes = bytes | bytearray | memoryview
-
-
-# -- what can go wrong -------------------------------------------------------------------------------------------------
-
-
-class ClientError(Exception):
-    """One sentence that says what happened, and a hint that says what to do."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-
-    def __str__(self) -> str:
-        return f"{self.message}: {self.hint}" if self.hint else self.message
-
-
-class NoInterpreter(ClientError): ...
-
-
-class NoEraser(ClientError): ...
-
-
-class NotStarted(ClientError): ...
-
-
-class NoEngine(ClientError): ...
-
-
-class WrongToken(ClientError): ...
-
-
-class WrongVersion(ClientError): ...
-
-
-class EngineStopped(ClientError): ...
-
-
-class TooSlow(ClientError): ...
-
-
-class DiskFull(ClientError): ...
-
-
-class Damaged(ClientError): ...
-
-
-class Cancelled(ClientError): ...
-
-
-class Refused(ClientError):
-    """The engine's own error; `kind` is its class, as in `eraser.errors`."""
-
-    def __init__(self, kind: str, message: str, hint: str = "") -> None:
-        super().__init__(message, hint)
-        self.kind = kind
-
-
-# -- values ------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Settings:
-    python: str = ""
-    version: str = ""  # of the package that wrote the settings
-    arguments: tuple[str, ...] = DEFAULT_ARGUMENTS
-    door: str = ""  # of an engine that somebody else starts; "" starts one when none is running
-    log: str = ""
-    idle_minutes: float = 10
-    start_seconds: float = 60
-    silence_seconds: float = 30
-
-    @property
-    def outside_door(self) -> str:
-        return os.environ.get(doors.VARIABLE) or self.door
-
-    @property
-    def door_path(self) -> Path:
-        return Path(self.outside_door).expanduser() if self.outside_door else doors.default_path()
-
-    @property
-    def log_path(self) -> Path:
-        return Path(self.log).expanduser() if self.log else self.door_path.with_name("engine.log")
-
-
-def load_settings(path: str | Path) -> Settings:
-    """Raises NoInterpreter where there is no such file, or none that can be read."""
-    try:
-        stored = json.loads(Path(path).read_text(encoding="utf-8"))
-        known = {item.name: stored[item.name] for item in fields(Settings) if item.name in dict(stored)}
-        if "arguments" in known:
-            known["arguments"] = tuple(map(str, known["arguments"]))
-        return Settings(**known)
-    except FileNotFoundError:
-        raise NoInterpreter("the engine's Python has not been chosen yet", SETUP) from None
-    except (OSError, ValueError, TypeError) as error:
-        raise NoInterpreter(f"the settings in {path} cannot be read ({error})", SETUP) from None
-
-
-def save_settings(path: str | Path, settings: Settings) -> None:
-    """Raises DiskFull where they cannot be written."""
-    place = Path(path)
-    part = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
-    try:
-        part.write_text(json.dumps(asdict(settings), indent=2) + "\n", encoding="utf-8")
-        part.replace(place)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise DiskFull(f"the settings cannot be written to {place} ({error.strerror})", "make room there") from error
-
-
-@dataclass(frozen=True)
-class Progress:
-    fraction: float  # of the whole call, 0 while waiting
-    note: str
-    position: int = 0  # how many jobs come first
-
-
-OnProgress = Callable[[Progress], object] | None  # returning False cancels
-
-
-@dataclass(frozen=True)
-class Plan:
-    size: tuple[int, int]
-    hole: Box  # around everything that will be painted
-    boxes: tuple[Box, ...]  # the pixels that the engine looks at; they do not overlap
-    hole_pixels: int
-    request: dict[str, Any] = field(repr=False)  # what the plan was asked with
-    mask: Bytes = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Result:
-    box: Box  # the plan's hole
-    bands: int  # 2 (grey and alpha) or 4 (RGBA)
-    depth: str
-    pixels: Bytes = field(repr=False)  # box height x width x bands, interleaved; black where alpha is 0
-    mask: Bytes = field(repr=False)  # the same alpha with 8 bits, box height x width
-    engine: str
-    seed: int
-    seconds: float  # that the engine itself needed
-    warnings: tuple[str, ...]
-
-
-# -- finding and starting ----------------------------------------------------------------------------------------------
+_END_SECONDS = 5.0  # for an engine that was started in vain to end by itself
 
 
 def find(settings: Settings, *, strict: bool = False) -> Engine | None:
@@ -242,9 +104,19 @@ def _start(settings: Settings, on_progress: OnProgress) -> Engine:
         child = _launch(settings, output)
     # it is meant to outlive this process; should it end earlier, this leaves no zombie
     threading.Thread(target=child.wait, daemon=True).start()
+    try:
+        return _await_door(settings, child, on_progress)
+    except Cancelled:
+        raise  # it goes on starting, and is warm for the next call
+    except ClientError:
+        _end(child)  # of no use to anybody
+        raise
+
+
+def _await_door(settings: Settings, child: subprocess.Popen[bytes], on_progress: OnProgress) -> Engine:
     deadline = time.monotonic() + settings.start_seconds
     while True:
-        _tell(on_progress, Progress(0.0, "starting the engine"))
+        tell(on_progress, Progress(0.0, "starting the engine"))
         ended = child.poll()
         try:
             engine = find(settings)
@@ -257,14 +129,20 @@ def _start(settings: Settings, on_progress: OnProgress) -> Engine:
         elif ended is not None:
             _explain(settings, ended)
         if time.monotonic() > deadline:
-            child.kill()
-            child.wait()
-            last = _last_line(log)
             raise NotStarted(
-                f"the engine did not start within {settings.start_seconds:.0f} s" + (f" ({last})" if last else ""),
-                f"try again, and look into {log}",
+                f"the engine did not start within {settings.start_seconds:.0f} s{settings.last_words()}",
+                f"try again, and look into {settings.log_path}",
             )
         time.sleep(0.05)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    child.terminate()  # lets it take its door file away
+    try:
+        child.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
 
 
 def _launch(settings: Settings, output: Any) -> subprocess.Popen[bytes]:
@@ -294,8 +172,7 @@ def _launch(settings: Settings, output: Any) -> subprocess.Popen[bytes]:
 
 def _explain(settings: Settings, code: int) -> NoReturn:
     """Why a fresh engine ended at once."""
-    text = _tail(settings.log_path)
-    last = _last_line(settings.log_path)
+    text, last = settings.log_tail(), settings.last_words()
     if "No module named eraser" in text or "No module named 'eraser'" in text:
         raise NoEraser(
             f"the Python {settings.python} has no magic-eraser",
@@ -303,15 +180,15 @@ def _explain(settings: Settings, code: int) -> NoReturn:
         )
     if "No module named" in text or "ImportError" in text:
         raise NoEraser(
-            f"magic-eraser does not load in the Python {settings.python} ({last})",
+            f"magic-eraser does not load in the Python {settings.python}{last}",
             f"install it again: {settings.python} -m pip install --force-reinstall magic-eraser",
         )
     if "nknown option: -P" in text:
         raise NoEraser(f"the Python {settings.python} is older than 3.11", SETUP)
     if os.strerror(errno.ENOSPC) in text:
-        raise DiskFull(f"the engine could not start because the disk is full ({last})", "make room, and try again")
+        raise DiskFull(f"the engine could not start because the disk is full{last}", "make room, and try again")
     raise NotStarted(
-        f"the engine ended with {code} while it started" + (f" ({last})" if last else ""),
+        f"the engine ended with {code} while it started{last}",
         f"look into {settings.log_path}, or run '{settings.python} -m eraser doctor'",
     )
 
@@ -331,348 +208,6 @@ def clean_environment() -> dict[str, str]:
     return kept
 
 
-# -- talking -----------------------------------------------------------------------------------------------------------
-
-
-class Engine:
-    """An engine process that answers. Holds no connection: every call makes its own, and its end cancels the call."""
-
-    def __init__(self, settings: Settings, door: doors.Door) -> None:
-        self._settings = settings
-        self._door = door
-        self.version = door.version
-        self.protocol = door.protocol
-        self.pid = door.pid
-
-    def greet(self) -> None:
-        """Raises unless it is an engine of ours, takes the token and speaks this protocol."""
-        self.health(timeout=min(_HELLO_SECONDS, self._settings.silence_seconds))
-
-    def health(self, *, timeout: float | None = None) -> dict[str, Any]:
-        """Versions, the engine that is loaded, the jobs that run and wait."""
-        facts = self._ask("GET", "/v1/health", timeout=timeout)
-        if not isinstance(facts, dict) or "protocol" not in facts:
-            raise Damaged("what answers at the engine's port is no engine", "try again")
-        return facts
-
-    def engines(self) -> list[dict[str, Any]]:
-        """What there is to choose from, as `eraser.engines()` tells it."""
-        return list(self._ask("GET", "/v1/engines"))
-
-    def stop(self) -> None:
-        """Ask the process to end; what it is painting is cancelled."""
-        self._ask("POST", "/v1/stop")
-
-    def plan(self, size: tuple[int, int], box: Box, mask: Bytes, *, grow: str | float = "auto") -> Plan:
-        """What erasing would paint, and which pixels it has to see.
-
-        mask: box height x width bytes, 0 to keep and everything above to erase, values between for soft rims.
-        """
-        return self._plan({"size": list(size), "box": list(box), "grow": grow}, mask)
-
-    def plan_extend(self, size: tuple[int, int], keep: Box) -> Plan:
-        """The same for painting everything of the canvas outside the box `keep`."""
-        return self._plan({"size": list(size), "keep": list(keep)}, b"")
-
-    def _plan(self, request: dict[str, Any], mask: Bytes) -> Plan:
-        mask = memoryview(mask).cast("B")
-        answer = self._ask("POST", "/v1/plan", [wire.opening(wire.PLAN, request, len(mask)), mask])
-        with _understood():
-            return Plan(
-                size=(request["size"][0], request["size"][1]),
-                hole=_box(answer["hole"]),
-                boxes=tuple(_box(box) for box in answer["boxes"]),
-                hole_pixels=int(answer["hole_pixels"]),
-                request=request,
-                mask=mask,
-            )
-
-    def fill(
-        self,
-        plan: Plan,
-        read: Callable[[Box], Bytes],
-        *,
-        bands: int,
-        depth: str,
-        engine: str = "auto",
-        seed: int = 0,
-        prompt: str | None = None,
-        on_progress: OnProgress = None,
-        on_preview: Callable[[int, int, Bytes, Box], object] | None = None,
-        on_warning: Callable[[str], object] | None = None,
-    ) -> Result:
-        """Paint what was planned.
-
-        read(box): that part of the canvas, height x width x bands values, interleaved, little endian, perceptual.
-        bands 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA · depth one of wire.DEPTHS
-        on_preview(width, height, RGB bytes, the canvas's box it shows): a small picture of what is being painted
-        Returning False from a callback cancels, and so does raising from it.
-        """
-        head = {
-            **plan.request,
-            "boxes": [list(box) for box in plan.boxes],
-            "bands": bands,
-            "depth": depth,
-            "engine": engine,
-            "seed": seed,
-            "prompt": prompt,
-            "preview": on_preview is not None,
-        }
-        lengths = [box[2] * box[3] * bands * wire.DEPTHS[depth] for box in plan.boxes]
-        openings = [
-            wire.opening(wire.PIXELS, {"box": list(box)}, length)
-            for box, length in zip(plan.boxes, lengths, strict=True)
-        ]
-        first = wire.opening(wire.FILL, head, len(plan.mask))
-        total = len(first) + len(plan.mask) + sum(map(len, openings)) + sum(lengths)
-
-        def parts() -> Iterator[Bytes]:
-            yield first
-            yield plan.mask
-            for box, start, length in zip(plan.boxes, openings, lengths, strict=True):
-                _tell(on_progress, Progress(0.0, "sending the picture"))
-                pixels = memoryview(read(box)).cast("B")
-                if len(pixels) != length:
-                    raise ValueError(f"{len(pixels)} bytes were read for the box {box}, {length} are needed")
-                yield start
-                yield pixels
-
-        reply = self._request("POST", "/v1/fill", parts(), total)
-        try:
-            return self._receive(reply, plan, on_progress, on_preview, on_warning)
-        finally:
-            reply.close()
-
-    def _receive(self, reply: _Reply, plan: Plan, on_progress: OnProgress, on_preview: Any, on_warning: Any) -> Result:
-        last = Progress(0.0, "waiting for the engine")
-        mask: Bytes = b""
-        warnings: list[str] = []
-        for frame in reply.frames(_reply_check(plan)):
-            if frame.kind == wire.MASK:
-                mask = frame.body
-            elif frame.kind == wire.FAIL:
-                _refuse(frame.head)
-            elif frame.kind == wire.DONE:
-                with _understood():
-                    return _result(frame, mask, warnings)
-            elif frame.kind == wire.VIEW and on_preview is not None:
-                with _understood():
-                    view = int(frame.head["width"]), int(frame.head["height"]), frame.body, _box(frame.head["box"])
-                if on_preview(*view) is False:
-                    raise Cancelled("cancelled", "nothing was changed")
-            elif frame.kind == wire.WARN:
-                with _understood():
-                    warnings.append(str(frame.head["message"]))
-                if on_warning is not None:
-                    on_warning(warnings[-1])
-            else:
-                with _understood():
-                    last = _progress(frame, last)
-                _tell(on_progress, last)
-        raise self._stopped("the reply ends in the middle")
-
-    def _ask(self, method: str, path: str, parts: list[Bytes] | None = None, *, timeout: float | None = None) -> Any:
-        """A call that is answered with JSON."""
-        parts = parts or []
-        reply = self._request(method, path, iter(parts), sum(map(len, parts)), timeout=timeout)
-        try:
-            return reply.json()
-        finally:
-            reply.close()
-
-    def _request(
-        self, method: str, path: str, parts: Iterator[Bytes], length: int, *, timeout: float | None = None
-    ) -> _Reply:
-        """Send, and take in the reply's head. Raises for every answer that is not a success."""
-        timeout = timeout or self._settings.silence_seconds
-        connection = http.client.HTTPConnection(self._door.host, self._door.port, timeout=timeout)
-        reply = _Reply(self, connection, timeout)
-        try:
-            with reply.talking():
-                connection.connect()
-                # many small frames come back, and each should be here at once
-                connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                connection.putrequest(method, path)
-                connection.putheader("Authorization", f"Bearer {self._door.token}")
-                connection.putheader(wire.PROTOCOL_HEADER, str(wire.PROTOCOL))
-                connection.putheader(wire.VERSION_HEADER, self._settings.version or "unknown")
-                if method == "POST":
-                    connection.putheader("Content-Type", wire.CONTENT_TYPE)
-                    connection.putheader("Content-Length", str(length))
-                connection.endheaders()
-            for part in parts:
-                if not reply.send(part):
-                    break  # it has answered already, and most likely says why it does not want the rest
-            with reply.talking():
-                reply.begin()
-            self._check_answer(reply)
-        except BaseException:
-            reply.close()
-            raise
-        return reply
-
-    def _check_answer(self, reply: _Reply) -> None:
-        response = reply.response
-        protocol = response.getheader(wire.PROTOCOL_HEADER)
-        if protocol is None:
-            raise Damaged("what answers at the engine's port is no engine", "try again")
-        if protocol != str(wire.PROTOCOL):
-            theirs = response.getheader(wire.VERSION_HEADER)
-            raise WrongVersion(
-                f"this plug-in speaks protocol {wire.PROTOCOL} (magic-eraser {self._settings.version or 'unknown'}), "
-                f"the running engine protocol {protocol} (magic-eraser {theirs})",
-                "run 'eraser gimp install' with the newer one's Python, and 'eraser serve --stop' to end the old one",
-            )
-        if response.status == 401:
-            raise WrongToken(
-                f"the engine at port {self._door.port} does not take the token in {self._settings.door_path}",
-                "end the engine (eraser serve --stop, or by its process number), remove that file and try again",
-            )
-        if response.status >= 400:
-            _refuse(reply.json())
-
-    def _stopped(self, what: str) -> EngineStopped:
-        last = "" if self._settings.outside_door else _last_line(self._settings.log_path)
-        return EngineStopped(
-            f"the engine stopped while it was working, {what}" + (f" ({last})" if last else ""),
-            "try again; the next call starts it afresh",
-        )
-
-    def _silent(self, seconds: float) -> TooSlow:
-        return TooSlow(
-            f"the engine (process {self.pid}) has given no sign of life for {seconds:.0f} s",
-            f"end process {self.pid} and try again",
-        )
-
-
-class _Reply:
-    """One connection: what is sent on it and what comes back, with its failures as this module's errors."""
-
-    response: http.client.HTTPResponse
-
-    def __init__(self, engine: Engine, connection: http.client.HTTPConnection, timeout: float) -> None:
-        self._engine = engine
-        self._connection = connection
-        self._timeout = timeout
-
-    def talking(self) -> _Talking:
-        return _Talking(self._engine, self._timeout)
-
-    def send(self, part: Bytes) -> bool:
-        """False when the other side takes no more."""
-        view = memoryview(part)
-        try:
-            for start in range(0, len(view), _CHUNK):
-                self._connection.send(view[start : start + _CHUNK])
-        except TimeoutError:
-            raise self._engine._silent(self._timeout) from None
-        except OSError:
-            return False
-        return True
-
-    def begin(self) -> None:
-        self.response = self._connection.getresponse()
-
-    def json(self) -> Any:
-        with self.talking():
-            text = self.response.read()
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
-            raise Damaged("the engine's answer is no JSON", "try again") from None
-
-    def frames(self, check: wire.Check) -> Iterator[wire.Frame]:
-        decoder = wire.Decoder(check)
-        while True:
-            with self.talking():
-                data = self.response.read1(_CHUNK)
-            if not data:
-                return
-            with _understood():
-                frames = list(decoder.feed(data))
-            yield from frames
-
-    def close(self) -> None:
-        self._connection.close()
-        if hasattr(self, "response"):
-            self.response.close()
-
-
-class _Talking:
-    """Turns what sockets raise into EngineStopped and TooSlow."""
-
-    def __init__(self, engine: Engine, timeout: float) -> None:
-        self._engine = engine
-        self._timeout = timeout
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if isinstance(error, TimeoutError):
-            raise self._engine._silent(self._timeout) from None
-        if isinstance(error, (OSError, http.client.HTTPException)):
-            raise self._engine._stopped(f"the connection broke: {type(error).__name__}") from None
-
-
-# -- small things ------------------------------------------------------------------------------------------------------
-
-
-def _reply_check(plan: Plan) -> wire.Check:
-    """No frame larger than the result can be: a reply never makes this process take memory without end."""
-    most = max(plan.hole[2] * plan.hole[3] * 4 * 8, 256 * 256 * 3)
-
-    def check(kind: str, head: dict[str, Any], body_length: int) -> None:
-        if body_length > most:
-            raise wire.Malformed(f"a {kind} frame of {body_length} bytes is announced, and {most} are the most")
-
-    return check
-
-
-def _tell(on_progress: OnProgress, progress: Progress) -> None:
-    if on_progress is not None and on_progress(progress) is False:
-        raise Cancelled("cancelled", "nothing was changed")
-
-
-def _refuse(report: Any) -> NoReturn:
-    if not isinstance(report, dict) or not isinstance(report.get("message"), str):
-        raise Damaged(f"the engine failed and did not say how ({report!r:.200})", "try again")
-    kind, hint = str(report.get("error")), str(report.get("hint", ""))
-    if kind == "DiskFull":
-        raise DiskFull(report["message"], hint)
-    raise Refused(kind, report["message"], hint)
-
-
-def _progress(frame: wire.Frame, last: Progress) -> Progress:
-    """What a WAIT, STEP or BEAT frame (or one of a later version) tells."""
-    if frame.kind == wire.STEP:
-        return Progress(float(frame.head["fraction"]), str(frame.head["note"]))
-    if frame.kind == wire.WAIT:
-        position = int(frame.head["position"])
-        others = "1 other" if position == 1 else f"{position} others"
-        return Progress(0.0, f"waiting behind {others}" if position else "waiting for the engine", position)
-    return last
-
-
-def _result(frame: wire.Frame, mask: Bytes, warnings: list[str]) -> Result:
-    head = frame.head
-    result = Result(
-        box=_box(head["box"]),
-        bands=int(head["bands"]),
-        depth=str(head["depth"]),
-        pixels=frame.body,
-        mask=mask,
-        engine=str(head["engine"]),
-        seed=int(head["seed"]),
-        seconds=float(head["seconds"]),
-        warnings=tuple(warnings),
-    )
-    area = result.box[2] * result.box[3]
-    if (len(mask), len(frame.body)) != (area, area * result.bands * wire.DEPTHS[result.depth]):
-        raise ValueError(f"{len(mask)} and {len(frame.body)} bytes came for the box {result.box}")
-    return result
-
-
 def _is_alive(pid: int) -> bool:
     """Whether this user has such a process. Where that cannot be asked without harm, yes."""
     if sys.platform == "win32":
@@ -684,37 +219,9 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-@contextlib.contextmanager
-def _understood() -> Iterator[None]:
-    """What the engine sent is read inside: Damaged where it is not as it should be."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError) as error:
-        raise Damaged(f"the engine's reply cannot be read ({error!r:.200})", "try again") from None
-
-
-def _box(values: Any) -> Box:
-    x, y, width, height = (int(value) for value in values)
-    return x, y, width, height
-
-
 def _disk(error: OSError, path: Path) -> NoReturn:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         raise DiskFull(f"the disk is full, {path} cannot be written", "make room, and try again") from error
     raise NotStarted(
         f"{path} cannot be written ({error.strerror or error})", "make that folder writable for yourself"
     ) from error
-
-
-def _tail(path: Path, size: int = 4096) -> str:
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - size))
-            return file.read().decode("utf-8", "replace")
-    except OSError:
-        return ""
-
-
-def _last_line(path: Path) -> str:
-    lines = [line.strip() for line in _tail(path).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else ""

@@ -16,6 +16,7 @@ import choose  # noqa: E402
 import client  # noqa: E402
 import sides  # noqa: E402
 from gi.repository import GimpUi, GLib, GObject, Gtk  # noqa: E402
+from troubles import sentence  # noqa: E402
 
 
 class Warm:
@@ -56,7 +57,7 @@ def ask_erase(procedure: Any, config: Any, settings: client.Settings) -> Callabl
     dialog = GimpUi.ProcedureDialog.new(procedure, config, "Erase selection")
     dialog.set_ok_label("_Erase")
     _engine_row(dialog, config, warm)
-    dialog.fill(["grow-auto", "grow", "seed", "sample-merged"])
+    dialog.fill(["quality", "grow-auto", "grow", "seed", "sample-merged"])
     dialog.set_sensitive("grow", True, config, "grow-auto", True)
     return _run(dialog, warm)
 
@@ -70,7 +71,7 @@ def ask_extend(
     dialog = GimpUi.ProcedureDialog.new(procedure, config, "Extend canvas")
     dialog.set_ok_label("_Extend")
     _engine_row(dialog, config, warm)
-    dialog.fill(["shape", "left", "right", "top", "bottom", "unit", "seed"])
+    dialog.fill(["shape", "left", "right", "top", "bottom", "unit", "quality", "seed"])
     _follow_sides(dialog, config, size)
     return _run(dialog, warm)
 
@@ -211,7 +212,7 @@ class _SetUp:
             try:
                 choose.keep(self._path, self._chosen())
             except client.ClientError as trouble:
-                self._say(str(trouble))
+                self._say(sentence(trouble))
             else:
                 break
         self._dialog.destroy()
@@ -250,7 +251,7 @@ class _SetUp:
         try:
             chosen = self._chosen()
         except client.ClientError as trouble:
-            self._say(str(trouble))
+            self._say(sentence(trouble))
             return
         self._work(
             "Testing: versions, devices, and one small fill ...",
@@ -280,7 +281,7 @@ class _SetUp:
             for button in self._buttons:
                 button.set_sensitive(True)
             if trouble is not None:
-                self._say(str(trouble))
+                self._say(sentence(trouble))
             else:
                 then(answer)
             return False

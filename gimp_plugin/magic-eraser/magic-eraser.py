@@ -24,6 +24,7 @@ import client  # noqa: E402
 import pixels  # noqa: E402
 import sides  # noqa: E402
 import work  # noqa: E402
+from troubles import sentence  # noqa: E402
 
 ERASE, AGAIN = "plug-in-magic-eraser-erase", "plug-in-magic-eraser-again"
 EXTEND, SET_UP = "plug-in-magic-eraser-extend", "plug-in-magic-eraser-set-up"
@@ -62,6 +63,7 @@ class MagicEraser(Gimp.PlugIn):
             name,
         )
         _engine(procedure)
+        _quality(procedure)
         procedure.add_boolean_argument(
             "grow-auto", "_Widen the hole by itself",
             "Widen the hole by two percent of its size, so that the object's soft rim goes as well", True, RW,
@@ -111,6 +113,7 @@ class MagicEraser(Gimp.PlugIn):
         unit.add("pixels", 1, "pixels", "")
         procedure.add_choice_argument("unit", "_Unit", "What the four sides are given in", unit, "percent", RW)
         _engine(procedure)
+        _quality(procedure)
         _seed(procedure)
         return _answers(procedure)
 
@@ -155,6 +158,17 @@ def _attribute(procedure: Any) -> None:
 
 def _engine(procedure: Any) -> None:
     procedure.add_string_argument("engine", "_Engine", "Which engine paints, or auto", "auto", RW)
+
+
+def _quality(procedure: Any) -> None:
+    quality = Gimp.Choice.new()
+    often = {1: "painted once", 3: "painted three times, the best is kept", 6: "painted six times, the best is kept"}
+    for name, tries in work.QUALITIES.items():
+        quality.add(name, tries, f"{name.capitalize()}: {often[tries]}", "Each time takes as long as the first")
+    procedure.add_choice_argument(
+        "quality", "_Quality", "How often to paint, with different seeds; what fits its surroundings best is kept",
+        quality, "quick", RW,
+    )  # fmt: skip
 
 
 def _seed(procedure: Any) -> None:
@@ -258,7 +272,7 @@ def _remembered() -> work.Erasing:
         stored = json.loads(last_path().read_text(encoding="utf-8"))
         defaults = dataclasses.asdict(work.Erasing())
         kept = {name: stored[name] for name, value in defaults.items() if type(stored.get(name)) is type(value)}
-        return work.Erasing(**kept)
+        return work.Erasing(**kept if kept.get("quality", "quick") in work.QUALITIES else {})
     except (OSError, ValueError, AttributeError):
         return work.Erasing()
 
@@ -291,11 +305,6 @@ def _answer(procedure: Any, act: Any) -> Any:
 def _failed(procedure: Any, message: str) -> Any:
     error = GLib.Error.new_literal(Gimp.PlugIn.error_quark(), message, 0)
     return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, error)
-
-
-def sentence(trouble: Exception) -> str:
-    text = " ".join(str(trouble).split())
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 Gimp.main(MagicEraser.__gtype__, sys.argv)

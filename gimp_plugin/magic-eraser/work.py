@@ -26,11 +26,15 @@ class Refusal(Exception):
     """A sentence for the person: what is in the way, and what to do about it."""
 
 
+QUALITIES = {"quick": 1, "good": 3, "best": 6}  # how often it is painted, of which the best is kept
+
+
 @dataclass(frozen=True)
 class Erasing:
     """What the dialog asks; the defaults are the library's."""
 
     engine: str = "auto"
+    quality: str = "quick"
     grow_auto: bool = True
     grow: int = 0
     seed: int = 0
@@ -46,6 +50,7 @@ class Extending:
     bottom: float = 0
     unit: str = "percent"  # or "pixels"
     engine: str = "auto"
+    quality: str = "quick"
     seed: int = 0
 
 
@@ -88,7 +93,7 @@ def erase(image: Any, drawables: list[Any], asked: Erasing, reach: Reach) -> Don
     encoding, boxes = look(image, None if asked.sample_merged else layer, plan, (0, 0))
     result = engine.fill(
         plan, boxes.pop, bands=encoding.bands, depth=encoding.depth, engine=asked.engine, seed=asked.seed,
-        on_progress=tell,
+        tries=QUALITIES[asked.quality], on_progress=tell,
     )  # fmt: skip
 
     still_there(image, layer)
@@ -133,7 +138,7 @@ def extend(image: Any, asked: Extending, reach: Reach) -> Done:
     encoding, boxes = look(image, None, plan, (more["left"], more["top"]))
     result = engine.fill(
         plan, boxes.pop, bands=encoding.bands, depth=encoding.depth, engine=asked.engine, seed=asked.seed,
-        on_progress=tell,
+        tries=QUALITIES[asked.quality], on_progress=tell,
     )  # fmt: skip
 
     still_there(image)

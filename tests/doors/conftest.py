@@ -24,14 +24,15 @@ from eraser import door as doors
 
 PACKAGE = Path(eraser.__file__).parent
 PLUGIN = PACKAGE.parent / "gimp_plugin" / "magic-eraser"
+CLIENT = ("client.py", "settings.py", "talk.py", "troubles.py")
 TOY = Path(__file__).with_name("toy_serve.py")
 
 
 @pytest.fixture(scope="session")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
-    """client.py, imported from a folder that holds what `eraser gimp install` puts there."""
+    """client.py and its parts, imported from a folder that holds what `eraser gimp install` puts there."""
     folder = tmp_path_factory.mktemp("plug-in")
-    for source in (PLUGIN / "client.py", PACKAGE / "wire.py", PACKAGE / "door.py"):
+    for source in [*(PLUGIN / name for name in CLIENT), PACKAGE / "wire.py", PACKAGE / "door.py"]:
         shutil.copy(source, folder)
     sys.path.insert(0, str(folder))
     try:
@@ -40,8 +41,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
         yield module
     finally:
         sys.path.remove(str(folder))
-        for name in ("client", "wire", "door"):
-            sys.modules.pop(name, None)
+        for name in (*CLIENT, "wire.py", "door.py"):
+            sys.modules.pop(name.removesuffix(".py"), None)
 
 
 @pytest.fixture

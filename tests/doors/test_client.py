@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import dataclasses
 import os
 import signal
 import socket
@@ -78,11 +80,14 @@ def impostor(client: ModuleType, reply: bytes, *, hold: float = 0.0) -> Iterator
 
 def test_an_editors_python_has_all_that_the_client_needs(client: ModuleType) -> None:
     folder = Path(client.__file__).parent
-    for name in ("client.py", *client.SHARED):
+    names = [path.name for path in folder.glob("*.py")]
+    assert set(client.SHARED) < set(names)
+    for name in names:
         tree = ast.parse((folder / name).read_text(encoding="utf-8"), feature_version=(3, 10))
         modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
         modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        foreign = {module.partition(".")[0] for module in modules} - set(sys.stdlib_module_names) - {"wire", "door"}
+        foreign = {module.partition(".")[0] for module in modules} - set(sys.stdlib_module_names)
+        foreign -= {name.removesuffix(".py") for name in names}
         assert not foreign, f"{name} imports {foreign}"
 
 
@@ -160,6 +165,71 @@ def test_extending_reads_the_old_picture_only(client: ModuleType, settings: Call
     inside = layer[:, :, 3] > 0
     assert np.array_equal(layer[inside][:, :3], whole[inside])
     assert inside.sum() == 90 * 66 - 80 * 60
+
+
+@contextmanager
+def counted(client: ModuleType, path: Path) -> Iterator[dict[str, int]]:
+    """The bytes that go to the engine of the default door and come back; `path` becomes a door that is counted."""
+    door = client.doors.read(client.doors.default_path())
+    listener = socket.create_server(("127.0.0.1", 0))
+    count = {"there": 0, "back": 0}
+    threads: list[threading.Thread] = []
+
+    def pump(source: socket.socket, target: socket.socket, way: str) -> None:
+        with contextlib.suppress(OSError):  # who has its answer hangs up
+            while data := source.recv(1 << 18):
+                count[way] += len(data)
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def relay(line: socket.socket) -> None:
+        with line, socket.create_connection((door.host, door.port)) as onward:
+            there = threading.Thread(target=pump, args=(line, onward, "there"))
+            there.start()
+            pump(onward, line, "back")
+            for end in (line, onward):
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+            there.join()
+
+    def accept() -> None:
+        while True:
+            try:
+                line, _ = listener.accept()
+            except OSError:
+                return
+            threads.append(threading.Thread(target=relay, args=(line,)))
+            threads[-1].start()
+
+    threads.append(threading.Thread(target=accept))
+    threads[0].start()
+    client.doors.write(path, dataclasses.replace(door, port=listener.getsockname()[1]))
+    try:
+        yield count
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        for thread in threads:
+            thread.join()
+
+
+@posix
+def test_of_twelve_megapixels_with_a_small_hole_only_the_window_travels(
+    client: ModuleType, settings: Callable[..., Any], tmp_path: Path
+) -> None:
+    client.connect(settings())
+    hole = 400 * 300  # one percent
+    with counted(client, tmp_path / "counted.json") as count:
+        engine = client.connect(settings(door=str(tmp_path / "counted.json")))
+        plan = engine.plan((4000, 3000), (1700, 1300, 400, 300), bytes([255]) * hole, grow=0)
+        looked_at = sum(width * height for _, _, width, height in plan.boxes)
+        result = engine.fill(plan, lambda box: bytes(box[2] * box[3] * 3), bands=3, depth="u8")
+    assert len(result.pixels) == 4 * hole
+    assert looked_at < 1_500_000
+    # the mask goes there with the plan and with the fill
+    assert 0 <= count["there"] - (3 * looked_at + 2 * hole) < 5_000
+    assert 0 <= count["back"] - 5 * hole < 10_000
+    assert count["there"] + count["back"] < 36_000_000 / 6
 
 
 def test_soft_rims_come_back_as_alpha(client: ModuleType, settings: Callable[..., Any]) -> None:
@@ -417,10 +487,17 @@ def test_a_wrong_token(client: ModuleType, settings: Callable[..., Any]) -> None
     assert client.find(settings()).pid == engine.pid
 
 
-def test_another_protocol(client: ModuleType, settings: Callable[..., Any]) -> None:
+def test_another_protocol_and_the_engine_started_in_vain_is_ended(
+    client: ModuleType, settings: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    launch = client._launch
+    monkeypatch.setattr(client, "_launch", lambda *more: started.append(launch(*more)) or started[-1])
     with pytest.raises(client.WrongVersion) as caught:
         client.connect(settings("--protocol", "99"))
     check_sentence(caught, "protocol 1 ", "protocol 99", "9.9", eraser.__version__, "eraser gimp install")
+    assert [child.returncode for child in started] == [0], "told to end, and waited for"
+    assert not client.doors.default_path().exists(), "it took its door away"
 
 
 @posix

@@ -37,6 +37,7 @@ HEADS = st.fixed_dictionaries(
         "seed": st.integers(),
         "engine": st.text(max_size=5) | st.just("toy"),
         "prompt": st.text(max_size=5),
+        "tries": st.integers(-1, 17),
         "preview": st.booleans(),
     },
 )

@@ -30,6 +30,8 @@ toy, rest = parser.parse_known_args()
 class ToyEngine:
     """Paints the mean of what it sees."""
 
+    runs_on = "GPU"  # it says
+
     def __init__(self, info: EngineInfo) -> None:
         time.sleep(toy.load_seconds)
         self.info = info

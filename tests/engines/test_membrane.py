@@ -116,7 +116,10 @@ def copied(level: Level, label: np.ndarray) -> np.ndarray:
 def levelled(level: Level, label: np.ndarray, values: np.ndarray) -> np.ndarray:
     """(H, W, C) what level_seams adds."""
     change = np.zeros((*level.hole.shape, level.colours), np.float32)
-    change[level.hole] = level_seams(level, label, values, WORKERS, tolerance=0.2) - values[:, : level.colours]
+    after = values.copy()
+    for _ in level_seams(level, label, after, WORKERS, tolerance=0.2):
+        pass
+    change[level.hole] = (after - values)[:, : level.colours]
     return change
 
 

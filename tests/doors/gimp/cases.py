@@ -99,6 +99,8 @@ CASES |= {
         select=(("ellipse", 40, 30, 30, 24), ("feather", 8)), options={"grow-auto": False, "grow": 4}
     ),
     "another seed": case(options={"grow-auto": False, "seed": 2**31 - 1}),
+    "good quality": case(options={"grow-auto": False, "seed": 2, "quality": "good"}),
+    "best quality, 16 bits": case(precision="u16", options={"grow-auto": False, "quality": "best"}),
     "layer in a group": case(setting="group", layer=(90, 70), offset=(11, 9)),
     "layer with a mask": case(setting="mask"),
     "text layer": case(setting="text", alpha=True, select=(("rectangle", 24, 24, 14, 8),)),
@@ -113,6 +115,7 @@ CASES |= {
 EXTENSIONS: dict[str, dict[str, Any]] = {
     "sides in pixels": case(options={"unit": "pixels", "left": 21, "bottom": 13, "seed": 2}),
     "sides in percent": case(options={"unit": "percent", "right": 25, "top": 10}),
+    "good quality": case(options={"unit": "pixels", "left": 21, "quality": "good"}),
     "to a shape": case(options={"shape": "16:9"}),
     "gray, 16 bits": case(base="GRAY", precision="u16", options={"unit": "pixels", "top": 17}),
     "float": case(precision="float", options={"unit": "pixels", "right": 15, "left": 4}),

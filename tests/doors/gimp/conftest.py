@@ -83,7 +83,9 @@ def happened(
     runtime = place / "runtime"
     runtime.mkdir(mode=0o700)
     compiled = compiled_kernels()
-    wrapper = python_outside(tool, place, compiled)
+    wrapper = place / "python"
+    needs = {"PYTHONPATH": str(REPOSITORY), "OMP_WAIT_POLICY": "PASSIVE", "NUMBA_CACHE_DIR": str(compiled)}
+    tool.python_outside(wrapper, writable=[place, compiled], environment=needs)
     cold = {"python": str(wrapper), "arguments": ["-P", "-m", "eraser", "serve"], "idle_minutes": 0.2}
     (out / "cold.json").write_text(json.dumps(settings | cold), encoding="utf-8")
 
@@ -121,17 +123,3 @@ def compiled_kernels() -> Path:
     folder = Path(numba.config.CACHE_DIR)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def python_outside(tool: ModuleType, place: Path, compiled: Path) -> Path:
-    """A program for inside GIMP's sandbox that is this Python: a second sandbox shows it the machine as it is."""
-    wrapper = place / "python"
-    writable = " ".join(f'--bind "{path}" "{path}"' for path in (place, compiled))
-    wrapper.write_text(
-        f'#!/bin/sh\nexec "/outside{tool.tool("bwrap")}" --bind /outside / --dev /dev --proc /proc {writable}'
-        f' --setenv PYTHONPATH "{REPOSITORY}" --setenv OMP_WAIT_POLICY PASSIVE'
-        f' --setenv NUMBA_CACHE_DIR "{compiled}" "{sys.executable}" "$@"\n',
-        encoding="utf-8",
-    )
-    wrapper.chmod(0o755)
-    return wrapper

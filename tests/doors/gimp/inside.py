@@ -367,7 +367,7 @@ def again_case():
     found = {}
     for name, text in (
         ("none", None),
-        ("seven", json.dumps({"grow_auto": False, "grow": 0, "seed": 7, "engine": "patch", "sample_merged": False})),
+        ("seven", json.dumps({"grow_auto": False, "grow": 0, "seed": 7, "engine": "patch", "quality": "good"})),
         ("damaged", '{"seed": "x", "gro'),
     ):
         last.unlink(missing_ok=True)

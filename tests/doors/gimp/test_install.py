@@ -17,7 +17,8 @@ from eraser import cli, gimp
 from eraser.errors import InputError, OutputError
 
 FILES = {
-    "magic-eraser.py", "client.py", "choose.py", "dialog.py", "pixels.py", "sides.py", "work.py", "wire.py", "door.py",
+    "magic-eraser.py", "work.py", "dialog.py", "choose.py", "pixels.py", "sides.py",
+    "client.py", "settings.py", "talk.py", "troubles.py", "wire.py", "door.py",
     gimp.MARK,
 }  # fmt: skip
 NOWHERE = {"PATH": "/nonexistent"}

@@ -26,8 +26,8 @@ from eraser.session import margins
 
 HERE = Path(__file__).parent
 TOY = HERE.parent / "toy_serve.py"
-OWN = ("client", "wire", "door", "pixels", "sides", "work", "choose", "dialog")
-OPTIONS = {"engine": "auto", "grow-auto": False, "grow": 0, "seed": 5, "sample-merged": False}
+OWN = ("client", "settings", "talk", "troubles", "wire", "door", "pixels", "sides", "work", "choose", "dialog")
+OPTIONS = {"engine": "auto", "quality": "quick", "grow-auto": False, "grow": 0, "seed": 5, "sample-merged": False}
 
 
 def load(path: Path) -> ModuleType:
@@ -160,6 +160,22 @@ def test_the_fill_is_the_librarys(plug_in, fake, toy, image, monkeypatch):
     assert (new.pixels[:, :, :3][hole] == expected[y : y + height, x : x + width][hole]).all()
 
 
+@pytest.mark.parametrize(("quality", "tries"), [("quick", 1), ("good", 3), ("best", 6)])
+def test_quality_is_how_often_it_is_painted(quality, tries, plug_in, fake, toy, image):
+    original = image.layers[0].pixels.copy()
+    answer = run(plug_in, fake, image, engine="patch", quality=quality)
+    assert answer[0].name == "SUCCESS", answer.error
+    expected = eraser.erase(original, image.selection, engine="patch", seed=OPTIONS["seed"], tries=tries, grow=0)
+    assert (answer[1].pixels[:, :, :3] == expected[20:34, 30:52]).all()
+
+
+def test_the_qualities_of_that_test_paint_different_things(image):
+    """Or it would show nothing."""
+    painted = [eraser.erase(image.layers[0].pixels, image.selection, seed=5, tries=n, grow=0) for n in (1, 3, 6)]
+    assert not (painted[0] == painted[1]).all()
+    assert not (painted[1] == painted[2]).all()
+
+
 @pytest.mark.parametrize("what", ["image", "layer"])
 def test_what_is_closed_meanwhile_gets_a_sentence_and_no_call(what, plug_in, fake, toy, image):
     layers = image.get_layers()
@@ -267,6 +283,15 @@ def test_again_repeats_the_dialogs_values(plug_in, fake, toy, image, monkeypatch
     image.layers.remove(again[1])
     run(plug_in, fake, image, seed=12)
     assert json.loads(plug_in.last_path().read_text())["seed"] == 11
+
+
+def test_values_that_are_none_any_more_are_not_repeated(plug_in, fake, toy):
+    plug_in.last_path().write_text(json.dumps({"seed": 11, "quality": "divine"}))
+    assert plug_in._remembered() == plug_in.work.Erasing()
+    plug_in.last_path().write_text(json.dumps({"seed": 11}))  # of a version that had no qualities
+    assert plug_in._remembered() == plug_in.work.Erasing(seed=11)
+    plug_in.last_path().write_text(json.dumps({"seed": 11, "quality": "best"}))
+    assert plug_in._remembered() == plug_in.work.Erasing(seed=11, quality="best")
 
 
 def test_what_kills_the_plug_in_stops_the_engine_within_a_second(plug_in, fake, toy, profile, tmp_path):

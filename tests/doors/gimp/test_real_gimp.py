@@ -22,6 +22,7 @@ TABLE = runpy.run_path(str(Path(__file__).with_name("cases.py")))
 CASES, EXTENSIONS = TABLE["CASES"], TABLE["EXTENSIONS"]
 REFUSALS, EXTENSION_REFUSALS = TABLE["REFUSALS"], TABLE["EXTENSION_REFUSALS"]
 READ_AS, STORED = TABLE["READ_AS"], TABLE["STORED"]
+TRIES = {"quick": 1, "good": 3, "best": 6}
 DTYPES = {"u8": "<u1", "u16": "<u2", "half": "<f2", "float": "<f4", "double": "<f8"}
 
 
@@ -31,6 +32,10 @@ def load(path: Path, depth: str, bands: int, size: tuple[int, int]) -> np.ndarra
 
 def bands_of(case: dict[str, Any], alpha: bool) -> int:
     return (1 if case["base"] == "GRAY" else 3) + alpha
+
+
+def tries_of(case: dict[str, Any]) -> int:
+    return TRIES[case["options"].get("quality", "quick")]
 
 
 def mask_on(selection: np.ndarray, size: tuple[int, int], offset: tuple[int, int]) -> np.ndarray:
@@ -66,7 +71,7 @@ def test_the_fill_in_gimp_is_the_librarys_own(name, happened):
     selection = load(folder / "selection", "u8", 1, case["canvas"])[:, :, 0]
     mask = mask_on(selection, tuple(report["size"]), tuple(report["offset"]))
     grow = "auto" if case["options"].get("grow-auto", True) else case["options"].get("grow", 0)
-    expected = eraser.erase(source, mask, seed=case["options"].get("seed", 0), grow=grow)
+    expected = eraser.erase(source, mask, seed=case["options"].get("seed", 0), tries=tries_of(case), grow=grow)
     hole = masks.prepare(mask, Size(*report["size"]), grow)
 
     # exactly around the hole, in the image's coordinates
@@ -134,7 +139,7 @@ def test_extending_in_gimp_is_the_librarys_own(name, happened):
     else:
         ending = "%" if options["unit"] == "percent" else ""
         asked = {side: f"{options[side]}{ending}" for side in ("left", "top", "right", "bottom") if side in options}
-    expected = eraser.outpaint(source, **asked, seed=options.get("seed", 0))
+    expected = eraser.outpaint(source, **asked, seed=options.get("seed", 0), tries=tries_of(case))
     assert tuple(report["size"]) == expected.shape[1::-1]
     x, y = report["moved"]
     hole = np.ones(expected.shape[:2], bool)
@@ -171,11 +176,11 @@ def test_again_takes_what_the_dialog_left_and_the_defaults_without(happened):
     canvas = next(iter(CASES.values()))["canvas"]
     source = load(folder / "source", "u8", 3, canvas)
     mask = load(folder / "selection", "u8", 1, canvas)[:, :, 0]
-    for name, seed, grow in (("none", 0, "auto"), ("seven", 7, 0), ("damaged", 0, "auto")):
+    for name, seed, grow, tries in (("none", 0, "auto", 1), ("seven", 7, 0, 3), ("damaged", 0, "auto", 1)):
         assert found[name]["good"], found[name]["message"]
         x, y, width, height = found[name]["box"]
         new = load(folder / name, "u8", 4, (width, height))
-        expected = eraser.erase(source, mask, seed=seed, grow=grow)[y : y + height, x : x + width]
+        expected = eraser.erase(source, mask, seed=seed, grow=grow, tries=tries)[y : y + height, x : x + width]
         hole = masks.prepare(mask, Size(*canvas), grow)[y : y + height, x : x + width]
         assert (new[:, :, :3][hole] == expected[hole]).all()
 
