@@ -37,6 +37,8 @@ from eraser.errors import (
 )
 from eraser.geometry import Box, Size
 from eraser.gimp_commands import gimp
+from eraser.models_commands import lines as lines_of_weights
+from eraser.models_commands import models, state
 from eraser.serve_commands import serve
 from eraser.web_commands import web
 
@@ -553,14 +555,18 @@ def engines(as_json: bool) -> None:
 
     infos = eraser.engines()
     if as_json:
-        click.echo(json.dumps({"ok": True, "engines": [asdict(info) for info in infos]}))
+        facts = [asdict(info) | {"files": state(info.name)} for info in infos]
+        click.echo(json.dumps({"ok": True, "engines": facts}))
         return
     for info in infos:
         click.echo(f"{info.name}: {info.summary}")
-        weights = f"; {info.weights}" if info.weights else ""
+        files = lines_of_weights(info.name)
+        weights = f"; {info.weights}" if info.weights and not files else ""
         click.echo(f"  licence {info.licence}; runs on {info.needs}{weights}")
         if info.extra:
             click.echo(f"  first: pip install 'magic-eraser[{info.extra}]'")
+        for line in files:
+            click.echo(f"  {line}")
 
 
 @commands.command(short_help="Check what works on this machine.")
@@ -581,5 +587,6 @@ def doctor(as_json: bool) -> int:
 
 
 commands.add_command(gimp)
+commands.add_command(models)
 commands.add_command(serve)
 commands.add_command(web)

@@ -15,6 +15,7 @@ EraserError                    everything below; carries a hint: what to do next
 │   ├── MissingExtra           an optional package is not installed
 │   ├── MissingWeights
 │   ├── DamagedWeights
+│   ├── FetchFailed            weights could not be brought here: no network, no room
 │   └── OutOfMemory
 ├── ServiceError               the engine process cannot do what was asked of it
 │   ├── BadRequest             not what it understands
@@ -86,6 +87,9 @@ class MissingWeights(EngineError): ...
 
 
 class DamagedWeights(EngineError): ...
+
+
+class FetchFailed(EngineError): ...
 
 
 class OutOfMemory(EngineError): ...

@@ -7,10 +7,22 @@ import os
 import tempfile
 from pathlib import Path
 
+from eraser.errors import OutOfRange
+
+DEVICE = "ERASER_DEVICE"  # environment variable: auto, cpu or gpu
+
 
 def usable_processors() -> int:
     """How many processors this process may use: containers and batch systems often grant fewer than there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def wanted_device() -> str:
+    """What ERASER_DEVICE asks trained models to run on: auto (a GPU where there is one), cpu, or gpu."""
+    asked = os.environ.get(DEVICE, "").strip().lower() or "auto"
+    if asked not in ("auto", "cpu", "gpu"):
+        raise OutOfRange(f'{DEVICE} is "{asked}"', hint="set it to auto, cpu or gpu")
+    return asked
 
 
 def kernel_cache() -> Path:

@@ -63,8 +63,8 @@ def serve(
     if stop:
         _stop(place, as_json=as_json)
         return
-    if engine != registry.AUTO and engine not in registry.ENTRIES:
-        registry.load(engine)  # says which there are
+    if engine != registry.AUTO:
+        registry.check(engine)
     from eraser.serve.process import serve as run_server
     from eraser.serve.service import Limits
 

@@ -36,7 +36,18 @@ FLOORS = {
     ],
     2: ["engines", "weights"],
     3: ["plans", "session", ""],  # "" is the package itself
-    4: ["__main__", "cli", "demo", "doctor", "gimp", "gimp_commands", "serve", "serve_commands", "web_commands"],
+    4: [
+        "__main__",
+        "cli",
+        "demo",
+        "doctor",
+        "gimp",
+        "gimp_commands",
+        "models_commands",
+        "serve",
+        "serve_commands",
+        "web_commands",
+    ],
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 

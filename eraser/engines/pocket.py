@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,10 +17,12 @@ import numpy as np
 
 from eraser.canvas import View
 from eraser.engines.base import EngineInfo, Progress
+from eraser.engines.frame import drawn_size, shown, shrink, surroundings, told
+from eraser.engines.graphs import Graph
 from eraser.engines.patch import PatchEngine
 from eraser.engines.patch_levels import Workers
 from eraser.engines.structure import Drawing, carry
-from eraser.errors import DamagedWeights, EngineError, MissingExtra, MissingWeights, OutOfMemory
+from eraser.errors import DamagedWeights
 from eraser.geometry import Box
 from eraser.machine import usable_processors
 from eraser.sampling import sample
@@ -30,7 +31,6 @@ from eraser.weights import Weights, find
 
 VERSION = 1  # of the graph's inputs and outputs, as training/export.py writes it
 INPUTS = ("noisy", "sigma", "known", "hole")
-DRIVERS = (Path("/dev/nvidia0"), Path("/dev/dxg"), Path("C:/Windows/System32/nvcuda.dll"))  # where a card may be
 LEAST_SIDE = 16  # pixels: thinner drawings say nothing
 
 
@@ -49,25 +49,17 @@ class Options:
 class PocketDenoiser:
     """E[clean | noisy, known pixels] for (B, 3, H, W) float32, H and W multiples of `stride`.
 
-    device: auto (a GPU where there is one), cpu, or gpu. `runs_on` tells what it became: onnxruntime takes the CPU
-    without a word when a GPU's libraries do not load.
+    device: auto (a GPU where there is one), cpu, or gpu; `runs_on` tells what it became.
     Raises MissingExtra, MissingWeights, DamagedWeights, and EngineError where a GPU was asked for and is not had.
     """
 
     sees_known = True
 
     def __init__(self, path: Path, *, device: str = "auto", threads: int | None = None) -> None:
-        if not path.is_file():
-            raise MissingWeights(f"there is no file {path}")
-        self._session = _session(path, device, threads or usable_processors())
-        self.runs_on = "GPU" if self._session.get_providers()[0] == "CUDAExecutionProvider" else "CPU"
-        if device == "gpu" and self.runs_on != "GPU":
-            raise EngineError(
-                "onnxruntime took the CPU although a GPU was asked for",
-                hint="eraser doctor tells which libraries are missing",
-            )
+        self._graph = Graph(path, device=device, threads=threads or usable_processors())
+        self.runs_on = self._graph.runs_on
         try:
-            self.notes: dict[str, Any] = json.loads(self._session.get_modelmeta().custom_metadata_map["pocket"])
+            self.notes: dict[str, Any] = json.loads(self._graph.session.get_modelmeta().custom_metadata_map["pocket"])
             version, self.stride = self.notes["version"], int(self.notes["stride"])
         except (KeyError, ValueError) as error:
             raise DamagedWeights(f"{path} is no pocket model: it carries no notes") from error
@@ -76,12 +68,7 @@ class PocketDenoiser:
 
     def __call__(self, noisy: np.ndarray, sigma: float, known: np.ndarray, hole: np.ndarray) -> np.ndarray:
         values = (noisy, np.full(len(noisy), sigma, np.float32), known, hole)
-        try:
-            clean: np.ndarray = self._session.run(None, dict(zip(INPUTS, values, strict=True)))[0]
-        except Exception as error:  # of onnxruntime's own classes, which it does not export
-            if "alloc" in str(error).lower():
-                raise OutOfMemory("memory ran out while the model was drawing", hint="close other programs") from error
-            raise
+        clean: np.ndarray = self._graph(dict(zip(INPUTS, values, strict=True)))
         return clean
 
 
@@ -115,10 +102,10 @@ class PocketEngine:
         trouble = self._trouble(view, box)
         if trouble:
             steps = self._patches.fill(view, seed=seed)
-            return (yield from _told(steps, f"{trouble}, so the patch engine paints alone", 0.0, 1.0))
+            return (yield from told(steps, f"{trouble}, so the patch engine paints alone", 0.0, 1.0))
         drawing = yield from self._draw(view, box, seed)
         steps = carry(view, drawing, seed=seed, workers=self._workers)
-        return (yield from _told(steps, "", 0.5, 0.5))
+        return (yield from told(steps, "", 0.5, 0.5))
 
     def _trouble(self, view: View, box: Box) -> str:
         """Why the model cannot draw this, or "" if it can."""
@@ -162,82 +149,6 @@ class PocketEngine:
             yield Progress(
                 0.5 * (step.index + 1) / options.steps,
                 f"structure at {width}x{height}, on the {self.runs_on}",
-                functools.partial(_shown, view, drawing),
+                functools.partial(shown, view, drawing),
             )
         return replace(drawing, pixels=np.clip(drawing.pixels, -1, 1))
-
-
-def surroundings(hole: np.ndarray, options: Options) -> Box:
-    """The part of the view that the model sees: all of the hole, and as much around it as it needs."""
-    rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
-    tight = Box.between(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    margin = max(options.least_context, math.ceil(options.context * max(tight.width, tight.height)))
-    return tight.pad(margin).clamp(Box(0, 0, hole.shape[1], hole.shape[0]))
-
-
-def drawn_size(box: Box, options: Options) -> tuple[int, int]:
-    """(height, width) of the drawing of a box: its own, or `side` pixels along the longer side."""
-    scale = min(1.0, options.side / max(box.width, box.height))
-    return max(1, round(box.height * scale)), max(1, round(box.width * scale))
-
-
-def shrink(pixels: np.ndarray, hole: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Means over the known pixels of each area: (H, W, C), (H, W) bool -> (height, width, C), 0 under its hole, and it.
-
-    An area is known where at least half of it is.
-    """
-    from PIL import Image
-
-    def reduced(values: np.ndarray) -> np.ndarray:
-        return np.asarray(Image.fromarray(values).resize((width, height), Image.Resampling.BOX))
-
-    share = reduced((~hole).astype(np.float32))
-    unknown = share < 0.5 - 1e-4
-    channels = [reduced(np.where(hole, np.float32(0), pixels[:, :, c])) for c in range(pixels.shape[2])]
-    means = np.stack(channels, axis=2) / np.maximum(share, 1e-6)[:, :, None]
-    means[unknown] = 0
-    return means.astype(np.float32), unknown
-
-
-def _shown(view: View, drawing: Drawing) -> np.ndarray:
-    shown = view.pixels.copy()
-    places = np.flatnonzero(view.hole)
-    shown[view.hole] = np.clip(drawing.at(places, view.size.width, 1.0), -1, 1)
-    return shown
-
-
-def _told(
-    steps: Generator[Progress, None, np.ndarray], note: str, start: float, share: float
-) -> Generator[Progress, None, np.ndarray]:
-    """Another generator's progress as a share of this one's, with a note of ours where there is one."""
-    try:
-        while True:
-            step = next(steps)
-            yield replace(step, fraction=min(1.0, start + share * step.fraction), note=note or step.note)
-    except StopIteration as finished:
-        filled: np.ndarray = finished.value
-        return filled
-    finally:
-        steps.close()
-
-
-def _session(path: Path, device: str, threads: int) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingExtra("onnxruntime is not installed", hint="pip install onnxruntime") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 4
-    # threads that spin while they wait slow down everything else on the machine
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    wanted = ["CPUExecutionProvider"]
-    # the list tells how the wheel was built; without a card, asking for it only takes time
-    listed = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-    if listed and (device == "gpu" or (device == "auto" and any(place.exists() for place in DRIVERS))):
-        wanted.insert(0, "CUDAExecutionProvider")
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=wanted)
-    except Exception as error:  # of onnxruntime's own classes, which it does not export
-        reason = " ".join(str(error).split())[:120]
-        raise DamagedWeights(f"{path} cannot be loaded: {reason}", hint="put the released file there again") from error

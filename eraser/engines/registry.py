@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 
 from eraser.engines.base import Engine, EngineInfo
-from eraser.errors import UnknownEngine
+from eraser.engines.onnx_records import LAMA, MIGAN
+from eraser.errors import MissingWeights, UnknownEngine
+from eraser.weights import Weights
 
 AUTO = "auto"
 
@@ -16,7 +18,9 @@ AUTO = "auto"
 @dataclass(frozen=True, slots=True)
 class Entry:
     info: EngineInfo
-    factory: str  # "module:callable", called with the EngineInfo
+    factory: str  # "module:callable", called with the EngineInfo, and with what stands behind the colon of a name
+    takes: str = ""  # what must stand behind the colon, as in onnx:FILE; "" for nothing
+    files: tuple[Weights, ...] = ()  # what it reads, where that is a file by itself
 
 
 ENTRIES = {
@@ -29,6 +33,49 @@ ENTRIES = {
                 licence="Apache-2.0",
             ),
             "eraser.engines.patch:PatchEngine",
+        ),
+        Entry(
+            EngineInfo(
+                name="lama",
+                summary="LaMa draws the structure in one go at 512 pixels, the photo gives the texture",
+                licence="Apache-2.0",
+                weights="lama_fp32.onnx, 208 MB",
+            ),
+            "eraser.engines.onnx:released",
+            files=(LAMA.weights,),
+        ),
+        Entry(
+            EngineInfo(
+                name="migan",
+                summary="MI-GAN, small and quick, draws the structure at 512 pixels, the photo gives the texture",
+                licence="MIT",
+                weights="migan_pipeline_v2.onnx, 28 MB",
+            ),
+            "eraser.engines.onnx:released",
+            files=(MIGAN.weights,),
+        ),
+        Entry(
+            EngineInfo(
+                name="onnx",
+                summary="a one-shot eraser in an ONNX file of yours draws the structure, the photo gives the texture",
+                licence="the file's",
+                weights="your file: onnx:FILE",
+            ),
+            "eraser.engines.onnx:from_file",
+            takes="FILE",
+        ),
+        Entry(
+            EngineInfo(
+                name="latent",
+                summary="a latent diffusion checkpoint draws the structure, with or without a prompt",
+                licence="the checkpoint's",
+                weights="sd15, sdxl or a folder: latent:CHECKPOINT",
+                needs="a GPU, or patience",
+                extra="diffusion",
+                takes_prompt=True,
+            ),
+            "eraser.engines.latent:load",
+            takes="CHECKPOINT",
         ),
     ]
 }
@@ -43,18 +90,31 @@ def engines() -> list[EngineInfo]:
 
 def load(name: str = AUTO) -> Engine:
     """The engine of that name, loaded once per process. Raises UnknownEngine and whatever its loading raises."""
-    if name == AUTO:
-        name = next(iter(ENTRIES))
-    if name not in ENTRIES:
-        known = ", ".join([AUTO, *ENTRIES])
-        raise UnknownEngine(f'there is no engine "{name}"', hint=f"choose one of {known}")
+    head, argument = check(next(iter(ENTRIES)) if name == AUTO else name)
     with _lock:
-        return _load(name)
+        return _load(head, argument)
+
+
+def check(name: str) -> tuple[str, str]:
+    """The two parts of a name that can be loaded. Raises UnknownEngine, and MissingWeights for a part left out."""
+    head, _, argument = name.partition(":")
+    if head not in ENTRIES or (argument and not ENTRIES[head].takes):
+        known = ", ".join([AUTO, *(spelt(entry) for entry in ENTRIES.values())])
+        raise UnknownEngine(f'there is no engine "{name}"', hint=f"choose one of {known}")
+    if ENTRIES[head].takes and not argument:
+        raise MissingWeights(f'the engine "{head}" is told what to run', hint=f"write {spelt(ENTRIES[head])}")
+    return head, argument
+
+
+def spelt(entry: Entry) -> str:
+    """The name as one writes it, like onnx:FILE."""
+    return f"{entry.info.name}:{entry.takes}" if entry.takes else entry.info.name
 
 
 @functools.cache
-def _load(name: str) -> Engine:
-    entry = ENTRIES[name]
+def _load(head: str, argument: str) -> Engine:
+    entry = ENTRIES[head]
     module, factory = entry.factory.split(":")
-    engine: Engine = getattr(import_module(module), factory)(entry.info)
+    make = getattr(import_module(module), factory)
+    engine: Engine = make(replace(entry.info, name=f"{head}:{argument}"), argument) if argument else make(entry.info)
     return engine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shlex
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,8 +26,10 @@ from PIL import Image
 import eraser
 from eraser import cli, demo, doctor
 from eraser.__main__ import main
+from eraser.engines import registry
 from eraser.errors import MissingExtra, OutOfRange
 from eraser.geometry import Size
+from eraser.weights import OFFLINE, Weights
 
 ROOT = Path(eraser.__file__).parents[1]
 WIDTH, HEIGHT = 80, 60
@@ -378,6 +382,54 @@ def test_engines_are_listed_for_people_and_for_scripts(command: Callable[..., An
     shown = command("engines").out
     assert [line.partition(":")[0] for line in shown.splitlines() if not line.startswith(" ")] == names
     assert [info["name"] for info in json.loads(command("engines --json").out)["engines"]] == names
+
+
+def test_weights_are_brought_listed_checked_and_removed(
+    command: Callable[..., Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = b"weights" * 100
+    weights = Weights("toy.onnx", len(data), hashlib.sha256(data).hexdigest(), "MIT")
+    info = replace(registry.ENTRIES["lama"].info, name="toy")
+    monkeypatch.setitem(registry.ENTRIES, "toy", registry.Entry(info, "nowhere:nothing", files=(weights,)))
+    monkeypatch.setenv("ERASER_WEIGHTS", str(folder / "weights"))
+    assert "toy.onnx is not here" in command("engines").out
+    assert "toy: toy.onnx, 0 MB, licence MIT; not here" in command("models list").out.replace("0.0007", "0")
+    assert command("models verify toy").code == cli.ENGINE_CANNOT
+    (folder / "brought").write_bytes(data[1:])
+    assert command("models add toy brought").code == cli.ENGINE_CANNOT
+    (folder / "brought").write_bytes(data)
+    place = folder / "weights" / "toy.onnx"
+    assert json.loads(command("models add toy brought --json").out) == {"ok": True, "paths": [str(place)]}
+    assert f"toy.onnx: {place}" in command("engines").out
+    assert json.loads(command("models list --json").out)["models"]["toy"][0]["path"] == str(place)
+    done = command("models verify toy")
+    assert (done.code, done.out) == (cli.OK, f"{place} is what was released\n")
+    assert str(folder / "weights") in command("models where").out
+    assert command("models remove toy").out == f"removed {place}\n"
+    assert command("models remove toy").out == "there was nothing to remove\n"
+    assert command("models fetch nobody").code == cli.BAD_INPUT
+
+
+def test_weights_are_fetched_after_size_and_licence_were_told(
+    command: Callable[..., Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ERASER_WEIGHTS", str(folder / "weights"))
+    for name in OFFLINE:
+        monkeypatch.delenv(name, raising=False)
+    data = b"weights" * 100
+    (folder / "released").write_bytes(data)
+    url = (folder / "released").as_uri()  # what a server does is tested in tests/test_weights.py
+    weights = Weights("toy.onnx", len(data), hashlib.sha256(data).hexdigest(), "MIT", url)
+    info = replace(registry.ENTRIES["lama"].info, name="toy")
+    monkeypatch.setitem(registry.ENTRIES, "toy", registry.Entry(info, "nowhere:nothing", files=(weights,)))
+    done = command("models fetch toy")
+    assert (done.code, (folder / "weights" / "toy.onnx").read_bytes()) == (cli.OK, data)
+    assert "licence MIT" in done.err
+    assert url in done.err
+    monkeypatch.setenv("ERASER_OFFLINE", "1")
+    command("models remove toy")
+    done = command("models fetch toy --json")
+    assert (done.code, json.loads(done.out)["error"]["class"]) == (cli.ENGINE_CANNOT, "FetchFailed")
 
 
 def test_doctor_tries_everything_and_finds_the_processor_working(command: Callable[..., Any]) -> None:

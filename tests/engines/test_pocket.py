@@ -12,7 +12,8 @@ import pytest
 
 from eraser.canvas import View
 from eraser.engines.base import EngineInfo
-from eraser.engines.pocket import Options, PocketDenoiser, PocketEngine, drawn_size, shrink, surroundings
+from eraser.engines.frame import drawn_size, shrink, surroundings
+from eraser.engines.pocket import Options, PocketDenoiser, PocketEngine
 from eraser.errors import DamagedWeights, EngineError, MissingWeights
 from eraser.geometry import Box
 from eraser.sampling import sample

@@ -1,0 +1,447 @@
+"""Latent diffusion through diffusers, on miniature checkpoints of random weights: everything but how good they draw."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import eraser
+from eraser.canvas import View
+from eraser.engines import latent as module
+from eraser.engines import registry
+from eraser.engines.base import EngineInfo
+from eraser.engines.latent import EMPTY, OBJECTS, Ended, LatentEngine, Painter, Run
+from eraser.engines.latent_records import RECORDS, Options, parsed
+from eraser.errors import DamagedWeights, EngineError, MissingExtra, MissingWeights, OutOfMemory, OutOfRange
+from eraser.geometry import Box
+
+torch = pytest.importorskip("torch", reason="the diffusion extra is not installed")
+diffusers = pytest.importorskip("diffusers", reason="the diffusion extra is not installed")
+pytest.importorskip("transformers", reason="the diffusion extra is not installed")
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+
+INFO = EngineInfo(name="latent", summary="", licence="", takes_prompt=True)
+BRIEF = Options(steps=3, tries=1)
+KINDS = ["inpainting", "base", "xl"]
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory) -> dict[str, Path]:
+    from tests import miniature_pipelines as made
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("checkpoints")
+    yield {
+        "inpainting": made.stable_diffusion(folder / "inpainting"),
+        "base": made.stable_diffusion(folder / "base", channels=4, inpaints=False),
+        "xl": made.stable_diffusion_xl(folder / "xl"),
+    }
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def painters(checkpoints) -> dict[str, Painter]:
+    return {kind: Painter(str(path), is_folder=True, device="cpu") for kind, path in checkpoints.items()}
+
+
+def engine_of(painter: Painter, options: Options = BRIEF) -> LatentEngine:
+    return LatentEngine(INFO, painter, options, threads=1)
+
+
+def view_with(height: int, width: int, *boxes: Box, channels: int = 3) -> View:
+    rng = np.random.default_rng(height)
+    y, x = np.mgrid[:height, :width, :channels][:2]
+    pixels = np.clip(np.sin(x / 7) * 0.6 + np.cos(y / 5) * 0.3 + rng.normal(0, 0.1, x.shape), -1, 1).astype(np.float32)
+    hole = np.zeros((height, width), bool)
+    for box in boxes:
+        hole[box.slices] = True
+    pixels[hole] = 0
+    return View(pixels, hole)
+
+
+VIEW = view_with(90, 70, Box(25, 30, 20, 22))
+
+
+def run(steps):
+    seen = []
+    while True:
+        try:
+            seen.append(next(steps))
+        except StopIteration as finished:
+            return finished.value, seen
+
+
+def drawn(painter: Painter, seed: int = 0, prompt: str | None = "a red door", options: Options = BRIEF) -> np.ndarray:
+    """What the model itself draws, before the photo's texture comes over it."""
+    engine = engine_of(painter, options)
+    box = engine.window(VIEW)
+    steps = engine._remove(VIEW, box, seed) if prompt is None else engine._invent(VIEW, box, seed, prompt)
+    return run(steps)[0].pixels
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("prompt", [None, "a red door"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_holes_are_filled_with_numbers_and_the_rest_stays(painters, kind, prompt, channels):
+    view = view_with(61, 83, Box(30, 20, 25, 20), channels=channels)
+    before = view.pixels.copy()
+    filled, seen = run(engine_of(painters[kind]).fill(view, seed=1, prompt=prompt))
+    assert filled.shape == view.pixels.shape
+    assert filled.dtype == np.float32
+    assert np.isfinite(filled).all()
+    assert np.abs(filled).max() <= 1
+    assert np.array_equal(view.pixels, before)
+    fractions = [step.fraction for step in seen]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == pytest.approx(1)
+    previews = [step.preview() for step in seen if step.preview is not None]
+    assert len(previews) > BRIEF.steps
+    for shown in previews:
+        assert np.isfinite(shown).all()
+        assert np.array_equal(shown[~view.hole], view.pixels[~view.hole])
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "boxes"),
+    [
+        (20, 25, [Box(8, 8, 5, 5)]),
+        (300, 200, [Box(20, 30, 150, 200)]),
+        (200, 9, [Box(0, 50, 9, 60)]),
+        (64, 64, [Box(0, 0, 64, 60)]),
+        (300, 300, [Box(150, 150, 1, 1)]),
+        (41, 57, [Box(0, 0, 10, 41), Box(50, 30, 7, 11)]),
+    ],
+)
+def test_windows_of_any_size_and_place_go_through(painters, height, width, boxes):
+    view = view_with(height, width, *boxes)
+    filled, _ = run(engine_of(painters["inpainting"]).fill(view, seed=0, prompt="sand"))
+    assert filled.shape == view.pixels.shape
+    assert np.isfinite(filled[view.hole]).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_seeds_repeat_and_other_seeds_prompts_and_options_change_the_drawing(painters, kind):
+    first = drawn(painters[kind], 3)
+    assert np.array_equal(drawn(painters[kind], 3), first)
+    changed = [
+        drawn(painters[kind], 4),
+        drawn(painters[kind], 3, "a blue lake"),
+        drawn(painters[kind], 3, options=Options(steps=4, tries=1)),
+        drawn(painters[kind], 3, options=Options(steps=3, guidance=1.5)),
+        drawn(painters[kind], 3, options=Options(steps=3, negative="fog")),
+    ]
+    for other in changed:
+        assert not np.array_equal(other, first)
+
+
+def test_several_threads_at_once_get_what_each_would_get_alone(painters):
+    engine = engine_of(painters["inpainting"])
+
+    def fill(seed: int) -> bytes:
+        return run(engine.fill(VIEW, seed=seed, prompt="grass"))[0].tobytes()
+
+    alone = [fill(seed) for seed in (1, 2)]
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(fill, [1, 2, 1])) == [alone[0], alone[1], alone[0]]
+    assert alone[0] != alone[1]
+
+
+def test_the_drawing_keeps_known_pixels_and_changes_the_hole(painters):
+    for kind in KINDS:
+        engine = engine_of(painters[kind])
+        box = engine.window(VIEW)
+        drawing, _ = run(engine._invent(VIEW, box, 0, "door"))
+        known, hole = engine._shrunk(VIEW, box)
+        assert np.array_equal(drawing.pixels[~hole], known[~hole])
+        assert drawing.pixels[hole].std() > 0.01
+
+
+def last_latents(painter: Painter, seed: int, monkeypatch) -> np.ndarray:
+    decoded = []
+    vae = painter._pipeline.vae
+    decode = type(vae).decode
+    monkeypatch.setattr(
+        type(vae), "decode", lambda self, z, *a, **k: decoded.append(z.clone()) or decode(self, z, *a, **k)
+    )
+    drawn(painter, seed)
+    monkeypatch.undo()
+    return decoded[-1][0].numpy()
+
+
+def test_a_base_model_has_the_known_latents_put_back_at_every_step(painters, monkeypatch):
+    engine = engine_of(painters["base"])
+    box = engine.window(VIEW)
+    known, hole = engine._shrunk(VIEW, box)
+    scene = engine._scene(known, hole, grown=False)
+    free = scene.hole.reshape(16, 2, 16, 2).any(axis=(1, 3))  # latents of which some pixel is to be drawn
+    near = np.zeros_like(free)
+    near[1:-1, 1:-1] = True
+    first, other = (last_latents(painters["base"], seed, monkeypatch) for seed in (0, 1))
+    same = np.abs(first - other).max(axis=0)
+    assert free.any()
+    assert (~free).any()
+    assert same[free].max() > 0.1
+    # the autoencoder's own sampling is drawn with the seed, too, so known latents differ by its spread alone
+    assert np.median(same[~free]) < 0.5 * np.median(same[free])
+
+
+# --- removal ----------------------------------------------------------------------------------------------------------
+
+
+class Recorder:
+    """A painter that draws what it is told to, and remembers what it was asked for."""
+
+    factor, runs_on = 2, "CPU"
+    side = 128  # so that there are enough patches to judge
+
+    def __init__(self, *drawings: float | None) -> None:
+        self.drawings, self.asked = list(drawings), []
+
+    def steps(self, scene, prompt, negative, options, seed, strength):
+        self.asked.append((scene, prompt, negative, seed, strength))
+        yield 1, None
+        value = self.drawings.pop(0)
+        return scene.picture if value is None else np.full_like(scene.picture, value)
+
+    def decode(self, latents):
+        return None
+
+
+def test_a_removal_starts_from_an_emptied_scene_with_a_grown_hole_and_words_for_emptiness():
+    painter = Recorder(None)
+    engine = LatentEngine(INFO, painter, Options(tries=1), threads=1)
+    known, hole = engine._shrunk(VIEW, engine.window(VIEW))
+    run(engine.fill(VIEW, seed=5))
+    [(scene, prompt, negative, seed, strength)] = painter.asked
+    assert (prompt, negative, seed, strength) == (EMPTY, OBJECTS, 5, 0.99)
+    plain = engine._scene(known, hole, grown=False).hole
+    assert (scene.hole & plain).sum() == plain.sum()
+    assert scene.hole.sum() > plain.sum()
+    # where the object was there is texture of the photo now, not the grey of a hole
+    assert scene.picture[plain].std() > 0.2
+
+
+def test_a_prompt_is_drawn_from_noise_alone_in_the_hole_as_it_is():
+    painter = Recorder(None)
+    engine = LatentEngine(INFO, painter, Options(negative="fog"), threads=1)
+    known, hole = engine._shrunk(VIEW, engine.window(VIEW))
+    run(engine.fill(VIEW, seed=5, prompt="a door"))
+    [(scene, prompt, negative, _, strength)] = painter.asked
+    assert (prompt, negative, strength) == ("a door", "fog", 1.0)
+    assert np.array_equal(scene.hole, engine._scene(known, hole, grown=False).hole)
+
+
+def test_a_removal_that_fits_badly_is_drawn_again_with_the_next_seed_and_the_best_is_kept():
+    view = view_with(200, 200, Box(60, 60, 70, 70))
+    painter = Recorder(0.95, 0.4, -0.95)
+    engine = LatentEngine(INFO, painter, Options(tries=3), threads=1)
+    drawing, seen = run(engine._remove(view, engine.window(view), 7))
+    assert [asked[3] for asked in painter.asked] == [7, 8, 9]
+    assert any("draw 2 of at most 3: it fits its surroundings worse" in step.note for step in seen)
+    _, hole = engine._shrunk(view, engine.window(view))
+    assert np.allclose(drawing.pixels[hole], 0.4)
+    fits = Recorder(None, 0.95, 0.95)  # the emptied scene itself fits as well as it does
+    run(LatentEngine(INFO, fits, Options(tries=3), threads=1)._remove(view, engine.window(view), 7))
+    assert len(fits.asked) == 1
+
+
+def test_what_the_model_cannot_draw_is_left_to_the_patch_engine_unless_there_is_a_prompt():
+    engine = LatentEngine(INFO, Recorder(), BRIEF, threads=1)
+    for view, words in [
+        (view_with(40, 40, Box(9, 9, 9, 9), channels=4), "CMYK"),
+        (view_with(40, 40, Box(0, 0, 40, 40)), "nothing is known"),
+    ]:
+        filled, seen = run(engine.fill(view, seed=0))
+        assert all(words in step.note for step in seen)
+        assert np.isfinite(filled).all()
+        with pytest.raises(EngineError, match=words):
+            run(engine.fill(view, seed=0, prompt="a door"))
+
+
+# --- steps, cancelling, failures --------------------------------------------------------------------------------------
+
+
+def test_closing_ends_the_models_work_within_a_step(painters):
+    calls = []
+    painter = painters["inpainting"]
+    hooks = [
+        block.register_forward_hook(lambda *_: calls.append(1))
+        for block in [*painter._net.down_blocks, *painter._net.up_blocks]
+    ]
+    before = threading.active_count()
+    try:
+        steps = engine_of(painter).fill(VIEW, seed=0, prompt="grass")
+        next(steps)  # nothing yet
+        next(steps)  # at the first block
+        assert calls == []
+        next(steps)
+        assert len(calls) == 1
+        steps.close()
+        assert len(calls) == 1
+        assert threading.active_count() == before
+        run(engine_of(painter).fill(VIEW, seed=0, prompt="grass"))
+        assert len(calls) > 5
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def test_a_call_that_fails_hands_its_failure_over_and_one_that_is_ended_none():
+    def fails() -> np.ndarray:
+        raise KeyError("inside")
+
+    with pytest.raises(KeyError, match="inside"):
+        run(Run().drive(fails))
+    other, ends = Run(), []
+
+    def works() -> np.ndarray:
+        try:
+            other.reach(1, None)
+        except Ended:
+            ends.append(1)
+            raise
+        raise AssertionError("was not ended")
+
+    steps = other.drive(works)
+    assert next(steps) == (1, None)
+    steps.close()
+    assert ends == [1]
+
+
+def test_memory_that_runs_out_is_told_and_the_engine_stays_usable(painters, monkeypatch):
+    painter = painters["inpainting"]
+    engine = engine_of(painter)
+    forward = type(painter._net).forward
+
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(type(painter._net), "forward", full)
+    with pytest.raises(OutOfMemory, match="GPU's memory") as told:
+        run(engine.fill(VIEW, seed=0, prompt="grass"))
+    assert "side=" in told.value.hint
+    monkeypatch.setattr(type(painter._net), "forward", forward)
+    run(engine.fill(VIEW, seed=0, prompt="grass"))
+
+
+def test_numbers_that_are_not_finite_are_an_error_not_a_picture(painters, monkeypatch):
+    painter = painters["inpainting"]
+    vae = type(painter._pipeline.vae)
+    decode = vae.decode
+
+    def nothing(self, z, *rest, **options):
+        return decode(self, z * float("nan"), *rest, **options)
+
+    monkeypatch.setattr(vae, "decode", nothing)
+    with pytest.raises(EngineError, match="not finite"):
+        run(engine_of(painter).fill(VIEW, seed=0, prompt="grass"))
+
+
+def test_a_drawing_that_the_safety_checker_refuses_is_an_error_not_a_black_hole(painters, monkeypatch):
+    kind = type(painters["inpainting"]._pipeline)
+    monkeypatch.setattr(kind, "run_safety_checker", lambda self, image, *_: (torch.zeros_like(image), [True]))
+    with pytest.raises(EngineError, match="safety checker refuses"):
+        run(engine_of(painters["inpainting"]).fill(VIEW, seed=0, prompt="grass"))
+
+
+# --- loading ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_an_engine_by_its_path_and_keeps_known_pixels(checkpoints):
+    name = f"latent:{checkpoints['inpainting']}?steps=2&tries=1"
+    photo = np.random.default_rng(0).integers(0, 256, (70, 83, 3), dtype=np.uint8)
+    mask = np.zeros((70, 83), bool)
+    mask[20:45, 30:60] = True
+    with eraser.Eraser(name) as session:
+        assert session.info.takes_prompt
+        assert session.info.name == name
+        for prompt in (None, "a door"):
+            filled = session.erase(photo, mask, grow=0, prompt=prompt)
+            assert np.array_equal(filled[~mask], photo[~mask])
+            assert (filled[mask] != photo[mask]).any()
+
+
+def test_nothing_is_fetched_and_what_is_missing_says_how_to_get_it(tmp_path, monkeypatch):
+    nowhere = replace(RECORDS["sd15"], repository="nobody-at-all/nothing")
+    monkeypatch.setitem(RECORDS, "sd15", nowhere)
+    with pytest.raises(MissingWeights, match="no folder with a diffusers checkpoint"):
+        registry.load(f"latent:{tmp_path}")
+    with pytest.raises(MissingWeights, match="is told what to run") as told:
+        registry.load("latent")
+    assert "latent:CHECKPOINT" in told.value.hint
+    with pytest.raises(MissingWeights, match="not on this machine") as told:
+        registry.load("latent:sd15")
+    assert "hf download nobody-at-all/nothing" in told.value.hint
+
+
+@pytest.mark.parametrize("package", ["diffusers", "transformers"])
+def test_an_extra_that_is_not_installed_is_told_with_the_install_line(checkpoints, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtra, match=package) as told:
+        Painter(str(checkpoints["inpainting"]), is_folder=True, device="cpu")
+    assert told.value.hint == "pip install 'magic-eraser[diffusion]'"
+
+
+def test_damaged_and_unfit_checkpoints_are_refused(checkpoints, tmp_path):
+    torn = tmp_path / "torn"
+    shutil.copytree(checkpoints["inpainting"], torn)
+    weights = torn / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:2000])
+    with pytest.raises(DamagedWeights, match="cannot be loaded"):
+        Painter(str(torn), is_folder=True, device="cpu")
+    weights.unlink()
+    with pytest.raises(DamagedWeights, match="cannot be loaded"):
+        Painter(str(torn), is_folder=True, device="cpu")
+    index = json.loads((torn / "model_index.json").read_text())
+    (torn / "model_index.json").write_text(json.dumps(index | {"_class_name": "AudioLDMPipeline"}))
+    with pytest.raises(EngineError, match="no inpainting pipeline"):
+        Painter(str(torn), is_folder=True, device="cpu")
+
+
+def test_pickled_weights_are_not_read(checkpoints, tmp_path):
+    pickled = tmp_path / "pickled"
+    shutil.copytree(checkpoints["inpainting"], pickled)
+    weights = pickled / "unet" / "diffusion_pytorch_model.safetensors"
+    torch.save({}, weights.with_suffix(".bin"))
+    weights.unlink()
+    with pytest.raises(DamagedWeights):
+        Painter(str(pickled), is_folder=True, device="cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_asked_for_and_not_had_is_told(checkpoints):
+    with pytest.raises(EngineError, match="no GPU here"):
+        Painter(str(checkpoints["inpainting"]), is_folder=True, device="gpu")
+
+
+def test_options_stand_behind_a_question_mark_and_are_checked():
+    assert parsed("sdxl?steps=12&guidance=5") == (
+        RECORDS["sdxl"].repository,
+        module.Options(side=1024, steps=12, guidance=5.0),
+        False,
+    )
+    assert parsed("folder?negative=a+tree") == ("folder", Options(negative="a tree"), True)
+    for text, words in [
+        ("x?stpes=3", "stpes"),
+        ("x?steps=many", "many"),
+        ("x?steps=0", "from 1 to 1000"),
+        ("x?strength=2", "strength is 2"),
+        ("x?guidance=nan", "guidance is nan"),
+        ("x?tries=99", "from 1 to 16"),
+    ]:
+        with pytest.raises(OutOfRange, match=words):
+            parsed(text)

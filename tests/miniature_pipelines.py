@@ -1,0 +1,133 @@
+"""Miniature diffusers checkpoints with random weights, saved in the real folder format."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+SIDE = 32  # pixels that the miniatures are said to be trained at
+
+
+def tokenizer(folder: Path) -> Any:
+    """A byte-level CLIP tokenizer without merges."""
+    from transformers import CLIPTokenizer
+
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printable]
+    symbols = [*map(chr, printable), *(chr(256 + number) for number in range(len(others)))]
+    entries = [*symbols, *(symbol + "</w>" for symbol in symbols), "<|startoftext|>", "<|endoftext|>"]
+    folder.mkdir()
+    (folder / "vocab.json").write_text(json.dumps({entry: number for number, entry in enumerate(entries)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    return CLIPTokenizer.from_pretrained(str(folder), local_files_only=True, model_max_length=77)
+
+
+def text_encoder(tokens: Any, *, projects: bool = False) -> Any:
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    config = CLIPTextConfig(
+        vocab_size=len(tokens),
+        hidden_size=32,
+        intermediate_size=37,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=77,
+        projection_dim=32,
+        bos_token_id=tokens.bos_token_id,
+        eos_token_id=tokens.eos_token_id,
+        pad_token_id=tokens.pad_token_id,
+    )
+    return (CLIPTextModelWithProjection if projects else CLIPTextModel)(config)
+
+
+def autoencoder() -> Any:
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
+        block_out_channels=(16, 32),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        latent_channels=4,
+        norm_num_groups=8,
+    )
+
+
+def scheduler() -> Any:
+    from diffusers import DDIMScheduler
+
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
+
+
+def network(channels: int, **more: Any) -> Any:
+    from diffusers import UNet2DConditionModel
+
+    settings = {"cross_attention_dim": 32, "attention_head_dim": 8} | more
+    return UNet2DConditionModel(
+        sample_size=SIDE // 2,
+        in_channels=channels,
+        out_channels=4,
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        norm_num_groups=8,
+        **settings,
+    )
+
+
+def stable_diffusion(folder: Path, *, channels: int = 9, inpaints: bool = True) -> Path:
+    """Stable Diffusion 1.5: 9 channels are an inpainting model's, 4 a base model's."""
+    import diffusers
+    import torch
+
+    torch.manual_seed(0)
+    tokens = tokenizer(folder.with_name(folder.name + "-tokens"))
+    kind = diffusers.StableDiffusionInpaintPipeline if inpaints else diffusers.StableDiffusionPipeline
+    kind(
+        vae=autoencoder(),
+        text_encoder=text_encoder(tokens),
+        tokenizer=tokens,
+        unet=network(channels),
+        scheduler=scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder)
+    return folder
+
+
+def stable_diffusion_xl(folder: Path) -> Path:
+    import diffusers
+    import torch
+
+    torch.manual_seed(0)
+    tokens = tokenizer(folder.with_name(folder.name + "-tokens"))
+    unet = network(
+        9,
+        cross_attention_dim=64,
+        attention_head_dim=(2, 4),
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        transformer_layers_per_block=(1, 2),
+        projection_class_embeddings_input_dim=80,
+    )
+    diffusers.StableDiffusionXLInpaintPipeline(
+        vae=autoencoder(),
+        text_encoder=text_encoder(tokens),
+        text_encoder_2=text_encoder(tokens, projects=True),
+        tokenizer=tokens,
+        tokenizer_2=tokens,
+        unet=unet,
+        scheduler=scheduler(),
+        add_watermarker=False,
+    ).save_pretrained(folder)
+    return folder
