@@ -63,7 +63,13 @@ def load(info: EngineInfo, what: str) -> LatentEngine:
     place, options, is_folder = parsed(what)
     if (record := RECORDS.get(what.partition("?")[0])) is not None:
         info = replace(info, licence=record.licence, needs=record.needs)
-    return LatentEngine(info, Painter(place, is_folder=is_folder, device=wanted_device()), options)
+    return LatentEngine(info, _painter(place, is_folder, wanted_device()), options)
+
+
+@functools.cache
+def _painter(place: str, is_folder: bool, device: str) -> Painter:
+    """A checkpoint is gigabytes: other options run the one that is loaded."""
+    return Painter(place, is_folder=is_folder, device=device)
 
 
 class Painter:

@@ -375,6 +375,12 @@ def test_a_folder_is_an_engine_by_its_path_and_keeps_known_pixels(checkpoints):
             assert (filled[mask] != photo[mask]).any()
 
 
+def test_other_options_run_the_checkpoint_that_is_loaded(checkpoints):
+    engines = [registry.load(f"latent:{checkpoints['base']}?steps={steps}") for steps in (2, 3)]
+    assert engines[0] is not engines[1]
+    assert engines[0]._painter is engines[1]._painter
+
+
 def test_nothing_is_fetched_and_what_is_missing_says_how_to_get_it(tmp_path, monkeypatch):
     nowhere = replace(RECORDS["sd15"], repository="nobody-at-all/nothing")
     monkeypatch.setitem(RECORDS, "sd15", nowhere)
