@@ -474,10 +474,11 @@ def _pipeline(place: str, is_folder: bool, device: str) -> tuple[Any, bool]:
     try:
         import diffusers
         import torch
-        import transformers  # noqa: F401  # what nearly every checkpoint's text encoder is of
+        import transformers  # what nearly every checkpoint's text encoder is of
     except ImportError as error:
         raise MissingExtra(f"{error.name} is not installed", hint="pip install 'magic-eraser[diffusion]'") from error
     diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
     on_gpu = device != "cpu" and torch.cuda.is_available()
     if device == "gpu" and not on_gpu:
         raise EngineError("torch has no GPU here although one was asked for", hint="eraser doctor tells what it has")

@@ -49,6 +49,7 @@ def checkpoints(tmp_path_factory) -> dict[str, Path]:
         "inpainting": made.stable_diffusion(folder / "inpainting"),
         "base": made.stable_diffusion(folder / "base", channels=4, inpaints=False),
         "xl": made.stable_diffusion_xl(folder / "xl"),
+        "flux": made.flux_fill(folder / "flux"),
     }
     torch.set_num_threads(threads)
 
@@ -146,6 +147,18 @@ def test_seeds_repeat_and_other_seeds_prompts_and_options_change_the_drawing(pai
     ]
     for other in changed:
         assert not np.array_equal(other, first)
+
+
+def test_a_transformer_with_packed_latents_goes_through_too(painters):
+    flux = Options(steps=2, tries=1, side=32)
+    first = drawn(painters["flux"], 3, options=flux)
+    assert np.array_equal(drawn(painters["flux"], 3, options=flux), first)
+    assert not np.array_equal(drawn(painters["flux"], 4, options=flux), first)
+    assert not np.array_equal(drawn(painters["flux"], 3, "a blue lake", options=flux), first)
+    for prompt in (None, "sand"):
+        filled, seen = run(engine_of(painters["flux"], flux).fill(VIEW, seed=0, prompt=prompt))
+        assert np.isfinite(filled).all()
+        assert [step.fraction for step in seen] == sorted(step.fraction for step in seen)
 
 
 def test_several_threads_at_once_get_what_each_would_get_alone(painters):
