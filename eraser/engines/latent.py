@@ -89,6 +89,7 @@ class Painter:
             )
         self.runs_on = self._move() if on_gpu else "CPU"
         self.factor = int(self._pipeline.vae_scale_factor)
+        self._words = threading.Lock()
         self._here = threading.local()  # the run that a thread is part of
         for block in _blocks(self._net):
             block.register_forward_pre_hook(self._pulse)
@@ -114,6 +115,7 @@ class Painter:
         pipeline = copy.copy(self._pipeline)
         # a scheduler counts its own steps, so each run has one
         object.__setattr__(pipeline, "scheduler", copy.deepcopy(self._pipeline.scheduler))
+        object.__setattr__(pipeline, "encode_prompt", self._one_at_a_time(pipeline.encode_prompt))
         height, width = scene.hole.shape
         levels = np.rint((scene.picture + 1) * 127.5).clip(0, 255).astype(np.uint8)
         wanted = {
@@ -125,7 +127,8 @@ class Painter:
             "width": width,
             "num_inference_steps": options.steps,
             "guidance_scale": options.guidance,
-            "strength": strength,
+            # of one step at least, which rounding down would take away
+            "strength": min(1.0, max(strength, 1 / options.steps + 1e-6)),
             "generator": torch.Generator("cpu").manual_seed(seed),
             "output_type": "np",
         }
@@ -165,6 +168,15 @@ class Painter:
         with torch.inference_mode():
             picture = vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor).sample[0]
         return np.nan_to_num(picture.float().clamp(-1, 1).permute(1, 2, 0).cpu().numpy())
+
+    def _one_at_a_time(self, encode: Callable[..., Any]) -> Callable[..., Any]:
+        """A tokenizer keeps how it was last asked to pad, so two threads must not ask at once."""
+
+        def encode_prompt(*words: Any, **options: Any) -> Any:
+            with self._words:
+                return encode(*words, **options)
+
+        return encode_prompt
 
     def _pulse(self, *_: object) -> None:
         run = getattr(self._here, "run", None)

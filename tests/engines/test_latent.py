@@ -173,6 +173,19 @@ def test_several_threads_at_once_get_what_each_would_get_alone(painters):
     assert alone[0] != alone[1]
 
 
+def test_words_are_read_one_run_at_a_time(painters):
+    # a tokenizer keeps how it was last asked to pad: without a lock some of these fail, or get others' padding
+    scene = module.Scene(np.zeros((32, 32, 3), np.float32), np.pad(np.ones((12, 12), bool), 10), 32, 32)
+
+    def paint(number: int) -> bytes:
+        steps = painters["inpainting"].steps(scene, "a" * number, "fog", Options(steps=1), number, 0.99)
+        return run(steps)[0].tobytes()
+
+    alone = [paint(number) for number in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(paint, [*range(6)] * 10)) == alone * 10
+
+
 def test_the_drawing_keeps_known_pixels_and_changes_the_hole(painters):
     for kind in KINDS:
         engine = engine_of(painters[kind])
