@@ -131,3 +131,51 @@ def stable_diffusion_xl(folder: Path) -> Path:
         add_watermarker=False,
     ).save_pretrained(folder)
     return folder
+
+
+def flux_fill(folder: Path) -> Path:
+    import diffusers
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import T5Config, T5EncoderModel, T5TokenizerFast
+
+    torch.manual_seed(0)
+    tokens = tokenizer(folder.with_name(folder.name + "-tokens"))
+    letters = [(chr(code), -3.0) for code in range(33, 127)]
+    words = Tokenizer(
+        models.Unigram([("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\u2581", -2.0), *letters], unk_id=2)
+    )
+    words.pre_tokenizer = pre_tokenizers.Metaspace()
+    file = folder.with_name(folder.name + "-words.json")
+    words.save(str(file))
+    diffusers.FluxFillPipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
+        vae=diffusers.AutoencoderKL(
+            block_out_channels=(4,),
+            latent_channels=2,
+            layers_per_block=1,
+            norm_num_groups=1,
+            use_quant_conv=False,
+            use_post_quant_conv=False,
+            shift_factor=0.0609,
+            scaling_factor=1.5035,
+        ),
+        text_encoder=text_encoder(tokens),
+        tokenizer=tokens,
+        text_encoder_2=T5EncoderModel(T5Config(vocab_size=128, d_model=32, d_kv=8, d_ff=37, num_layers=1, num_heads=2)),
+        tokenizer_2=T5TokenizerFast(tokenizer_file=str(file), extra_ids=0),
+        transformer=diffusers.FluxTransformer2DModel(
+            patch_size=1,
+            in_channels=20,
+            out_channels=8,
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=32,
+            pooled_projection_dim=32,
+            guidance_embeds=True,
+            axes_dims_rope=(4, 4, 8),
+        ),
+    ).save_pretrained(folder)
+    return folder

@@ -63,7 +63,13 @@ def load(info: EngineInfo, what: str) -> LatentEngine:
     place, options, is_folder = parsed(what)
     if (record := RECORDS.get(what.partition("?")[0])) is not None:
         info = replace(info, licence=record.licence, needs=record.needs)
-    return LatentEngine(info, Painter(place, is_folder=is_folder, device=wanted_device()), options)
+    return LatentEngine(info, _painter(place, is_folder, wanted_device()), options)
+
+
+@functools.cache
+def _painter(place: str, is_folder: bool, device: str) -> Painter:
+    """A checkpoint is gigabytes: other options run the one that is loaded."""
+    return Painter(place, is_folder=is_folder, device=device)
 
 
 class Painter:
@@ -83,6 +89,7 @@ class Painter:
             )
         self.runs_on = self._move() if on_gpu else "CPU"
         self.factor = int(self._pipeline.vae_scale_factor)
+        self._words = threading.Lock()
         self._here = threading.local()  # the run that a thread is part of
         for block in _blocks(self._net):
             block.register_forward_pre_hook(self._pulse)
@@ -108,6 +115,7 @@ class Painter:
         pipeline = copy.copy(self._pipeline)
         # a scheduler counts its own steps, so each run has one
         object.__setattr__(pipeline, "scheduler", copy.deepcopy(self._pipeline.scheduler))
+        object.__setattr__(pipeline, "encode_prompt", self._one_at_a_time(pipeline.encode_prompt))
         height, width = scene.hole.shape
         levels = np.rint((scene.picture + 1) * 127.5).clip(0, 255).astype(np.uint8)
         wanted = {
@@ -119,7 +127,8 @@ class Painter:
             "width": width,
             "num_inference_steps": options.steps,
             "guidance_scale": options.guidance,
-            "strength": strength,
+            # of one step at least, which rounding down would take away
+            "strength": min(1.0, max(strength, 1 / options.steps + 1e-6)),
             "generator": torch.Generator("cpu").manual_seed(seed),
             "output_type": "np",
         }
@@ -159,6 +168,15 @@ class Painter:
         with torch.inference_mode():
             picture = vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor).sample[0]
         return np.nan_to_num(picture.float().clamp(-1, 1).permute(1, 2, 0).cpu().numpy())
+
+    def _one_at_a_time(self, encode: Callable[..., Any]) -> Callable[..., Any]:
+        """A tokenizer keeps how it was last asked to pad, so two threads must not ask at once."""
+
+        def encode_prompt(*words: Any, **options: Any) -> Any:
+            with self._words:
+                return encode(*words, **options)
+
+        return encode_prompt
 
     def _pulse(self, *_: object) -> None:
         run = getattr(self._here, "run", None)
@@ -468,10 +486,11 @@ def _pipeline(place: str, is_folder: bool, device: str) -> tuple[Any, bool]:
     try:
         import diffusers
         import torch
-        import transformers  # noqa: F401  # what nearly every checkpoint's text encoder is of
+        import transformers  # what nearly every checkpoint's text encoder is of
     except ImportError as error:
         raise MissingExtra(f"{error.name} is not installed", hint="pip install 'magic-eraser[diffusion]'") from error
     diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
     on_gpu = device != "cpu" and torch.cuda.is_available()
     if device == "gpu" and not on_gpu:
         raise EngineError("torch has no GPU here although one was asked for", hint="eraser doctor tells what it has")

@@ -63,6 +63,12 @@ RECORDS = {
     "sdxl": Record(
         "diffusers/stable-diffusion-xl-1.0-inpainting-0.1", "CreativeML OpenRAIL++-M", Options(side=1024), "a GPU"
     ),
+    "flux-fill": Record(
+        "black-forest-labs/FLUX.1-Fill-dev",
+        "FLUX.1 [dev] Non-Commercial License",
+        Options(side=1024, steps=50, guidance=30.0),
+        "a large GPU",
+    ),
 }
 
 
