@@ -167,28 +167,28 @@ class Studio:
         if desk.job is not None:
             self.line.stop(desk.job)
 
-    async def erase(
+    def erase(
         self, session: str | None, told: dict[str, Any], choose: Callable[[], Settings]
     ) -> AsyncGenerator[View, None]:
-        desk = self.desk(session)
-        step = desk.step
-        if step is None:
-            yield self.view(desk, error="There is no photo yet. Choose one, drop it here or paste it.")
-            return
-        try:
-            settings = choose()
-            task = Erasing(screen.read_mask(told.get("mask"), screen.screen_size(step.size)))
-        except EraserError as error:
-            yield self.view(desk, error=_say(error))
-            return
-        async with contextlib.aclosing(
-            self._run(desk, step, task, settings, again=bool(told.get("variations")))
-        ) as views:
-            async for view in views:
-                yield view
+        def task_of(step: Step) -> Task:
+            return Erasing(screen.read_mask(told.get("mask"), screen.screen_size(step.size)))
 
-    async def extend(
+        return self._ask(session, told, choose, task_of)
+
+    def extend(
         self, session: str | None, told: dict[str, Any], choose: Callable[[], Settings]
+    ) -> AsyncGenerator[View, None]:
+        def task_of(step: Step) -> Task:
+            return extending(step.size, aspect=told.get("aspect"), sides=told.get("sides"))
+
+        return self._ask(session, told, choose, task_of)
+
+    async def _ask(
+        self,
+        session: str | None,
+        told: dict[str, Any],
+        choose: Callable[[], Settings],
+        task_of: Callable[[Step], Task],
     ) -> AsyncGenerator[View, None]:
         desk = self.desk(session)
         step = desk.step
@@ -197,7 +197,7 @@ class Studio:
             return
         try:
             settings = choose()
-            task = extending(step.size, aspect=told.get("aspect"), sides=told.get("sides"))
+            task = task_of(step)
         except EraserError as error:
             yield self.view(desk, error=_say(error))
             return
