@@ -18,8 +18,9 @@ from eraser.canvas import View
 from eraser.engines import latent as module
 from eraser.engines import registry
 from eraser.engines.base import EngineInfo
-from eraser.engines.latent import EMPTY, OBJECTS, Ended, LatentEngine, Painter, Run
+from eraser.engines.latent import EMPTY, OBJECTS, LatentEngine
 from eraser.engines.latent_records import RECORDS, Options, parsed
+from eraser.engines.painter import Ended, Painter, Run
 from eraser.errors import DamagedWeights, EngineError, MissingExtra, MissingWeights, OutOfMemory, OutOfRange
 from eraser.geometry import Box
 
