@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -301,7 +302,7 @@ def _scaled(
     try:
         while True:
             step = next(steps)
-            yield Progress(min(1.0, start + share * step.fraction), note + step.note, step.preview, box)
+            yield replace(step, fraction=min(1.0, start + share * step.fraction), note=note + step.note, box=box)
     except StopIteration as finished:
         filling: np.ndarray = finished.value
         return filling

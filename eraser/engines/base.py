@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -33,12 +33,14 @@ class Progress:
     note: str
     preview: Callable[[], np.ndarray] | None = None
     box: Box | None = None  # the part of the canvas that the preview shows; engines leave it out
+    facts: Mapping[str, object] = field(default_factory=dict)  # for the result's report, as JSON holds it
 
 
 class Engine(Protocol):
     """A loaded engine. Thread-safe: several calls may run `fill` at once.
 
-    One that computes elsewhere than on the CPU says where, in an attribute `runs_on` ("GPU").
+    One that computes elsewhere than on the CPU says where, in an attribute `runs_on` ("GPU"); one that has more to say
+    of itself (checkpoint, revision, options) has an attribute `facts`, a mapping as JSON holds it.
     """
 
     info: EngineInfo

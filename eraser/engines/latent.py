@@ -249,7 +249,7 @@ def _share(steps: Generator[Progress, None, Drawing], start: float, share: float
     try:
         while True:
             step = next(steps)
-            yield Progress(min(1.0, start + share * step.fraction), step.note, step.preview)
+            yield replace(step, fraction=min(1.0, start + share * step.fraction))
     except StopIteration as finished:
         drawing: Drawing = finished.value
         return drawing
