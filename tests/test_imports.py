@@ -29,10 +29,12 @@ FLOORS = {
         "masks",
         "metadata",
         "pictures",
+        "provenance",
         "pyramid",
         "sampling",
         "schedule",
         "window",
+        "xmp",
     ],
     2: ["engines", "weights"],
     3: ["plans", "session", ""],  # "" is the package itself
