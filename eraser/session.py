@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -18,7 +18,8 @@ from eraser.errors import Cancelled, EngineError, OutOfMemory, OutOfRange
 from eraser.geometry import Box, Size
 from eraser.judge import misfit
 from eraser.masks import Grow, prepare
-from eraser.pictures import Picture
+from eraser.pictures import Picture, is_photo
+from eraser.report import Attempt, OnReport, Part, Recorder, Report, versions
 from eraser.window import Window, windows
 
 if TYPE_CHECKING:
@@ -56,6 +57,11 @@ class Eraser:
         """Where it computes: "CPU", unless the engine says otherwise."""
         return str(getattr(self._engine, "runs_on", "CPU"))
 
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the engine says of itself for reports: model, revision, sums, options. May read whole files."""
+        return dict(getattr(self._engine, "facts", {}))
+
     def __enter__(self) -> Eraser:
         return self
 
@@ -73,9 +79,19 @@ class Eraser:
         prompt: str | None = None,
         make_opaque: bool = False,
         on_step: OnStep | None = None,
+        on_report: OnReport | None = None,
     ) -> Any:
         """The image without what the mask marks; see `eraser.erase`."""
-        steps = self.erase_steps(image, mask, seed=seed, tries=tries, grow=grow, prompt=prompt, make_opaque=make_opaque)
+        steps = self.erase_steps(
+            image,
+            mask,
+            seed=seed,
+            tries=tries,
+            grow=grow,
+            prompt=prompt,
+            make_opaque=make_opaque,
+            on_report=on_report,
+        )
         return _drive(steps, on_step)
 
     def outpaint(
@@ -92,6 +108,7 @@ class Eraser:
         tries: int = 1,
         prompt: str | None = None,
         on_step: OnStep | None = None,
+        on_report: OnReport | None = None,
     ) -> Any:
         """The image continued beyond its sides; see `eraser.outpaint`."""
         steps = self.outpaint_steps(
@@ -105,6 +122,7 @@ class Eraser:
             seed=seed,
             tries=tries,
             prompt=prompt,
+            on_report=on_report,
         )
         return _drive(steps, on_step)
 
@@ -118,14 +136,20 @@ class Eraser:
         grow: Grow = "auto",
         prompt: str | None = None,
         make_opaque: bool = False,
+        on_report: OnReport | None = None,
     ) -> Generator[Progress, None, Any]:
         """`erase` as a generator: yields Progress, returns the image. Stop iterating, and nothing has happened."""
         _check_seed(seed, tries)
+        recorder = Recorder()
         picture = Picture.open(image)
         hole = prepare(mask, picture.size, grow)
         canvas = Canvas(picture.colour, hole, picture.alpha)
-        colour = yield from self._fill(canvas, picture.writable, seed, tries, prompt)
-        return picture.close(colour, hole, make_opaque=make_opaque)
+        colour = yield from self._fill(canvas, picture.writable, seed, tries, prompt, recorder)
+        result = picture.close(colour, hole, make_opaque=make_opaque)
+        if on_report is not None:
+            options = {"grow": grow, "make_opaque": make_opaque}
+            on_report(self._report("erase", recorder, seed, tries, prompt, options, picture.size))
+        return self._said(result, recorder)
 
     def outpaint_steps(
         self,
@@ -140,24 +164,42 @@ class Eraser:
         seed: int = 0,
         tries: int = 1,
         prompt: str | None = None,
+        on_report: OnReport | None = None,
     ) -> Generator[Progress, None, Any]:
         """`outpaint` as a generator: yields Progress, returns the image."""
         _check_seed(seed, tries)
+        recorder = Recorder()
         picture = Picture.open(image)
         sides = margins(picture.size, left=left, top=top, right=right, bottom=bottom, aspect=aspect, size=size)
         canvas = extend(picture.colour, picture.alpha, **sides)
-        colour = yield from self._fill(canvas, lambda: canvas.colour, seed, tries, prompt)
-        return picture.close(colour, canvas.hole, left=sides["left"], top=sides["top"])
+        colour = yield from self._fill(canvas, lambda: canvas.colour, seed, tries, prompt, recorder)
+        result = picture.close(colour, canvas.hole, left=sides["left"], top=sides["top"])
+        if on_report is not None:
+            on_report(self._report("outpaint", recorder, seed, tries, prompt, sides, canvas.size))
+        return self._said(result, recorder)
 
     def _fill(
-        self, canvas: Canvas, writable: Callable[[], np.ndarray], seed: int, tries: int, prompt: str | None
+        self,
+        canvas: Canvas,
+        writable: Callable[[], np.ndarray],
+        seed: int,
+        tries: int,
+        prompt: str | None,
+        recorder: Recorder,
     ) -> Generator[Progress, None, np.ndarray]:
         self._check_prompt(prompt)
         work = Canvas(writable(), canvas.hole, canvas.alpha)
-        return (yield from self.paint_steps(work, windows(canvas.hole), seed=seed, tries=tries, prompt=prompt))
+        return (yield from self._paint(work, windows(canvas.hole), seed, tries, prompt, recorder))
 
     def paint_steps(
-        self, canvas: Canvas, parts: list[Window], *, seed: int = 0, tries: int = 1, prompt: str | None = None
+        self,
+        canvas: Canvas,
+        parts: list[Window],
+        *,
+        seed: int = 0,
+        tries: int = 1,
+        prompt: str | None = None,
+        on_report: OnReport | None = None,
     ) -> Generator[Progress, None, np.ndarray]:
         """Paint these windows of a canvas into its own colour, which is written to and returned.
 
@@ -166,36 +208,86 @@ class Eraser:
         """
         _check_seed(seed, tries)
         self._check_prompt(prompt)
+        recorder = Recorder()
+        colour = yield from self._paint(canvas, parts, seed, tries, prompt, recorder)
+        if on_report is not None:
+            on_report(self._report("paint", recorder, seed, tries, prompt, {}, canvas.size))
+        return colour
+
+    def _paint(
+        self, canvas: Canvas, parts: list[Window], seed: int, tries: int, prompt: str | None, recorder: Recorder
+    ) -> Generator[Progress, None, np.ndarray]:
         total = sum(part.hole_pixels for part in parts)
         unpainted = canvas.hole.copy() if len(parts) > 1 else canvas.hole
         # borrows its arrays, so each part sees what the parts before it painted
         work = Canvas(canvas.colour, unpainted, canvas.alpha)
         done = 0
         for part in parts:
+            record, before = recorder.part(part.box, part.hole_pixels), recorder.seconds
             view, scale = work.view(part.box)
-            steps = self._best_of(view, seed, tries, prompt)
+            steps = self._best_of(view, seed, tries, prompt, record)
             filling = yield from _scaled(steps, done / total, part.hole_pixels / total, part.box)
             target = part.target.relative_to(part.box)
             compose(work.colour, unpainted, filling[target.slices], part.target, scale=scale, out=work.colour)
             done += part.hole_pixels
             if len(parts) > 1:
                 unpainted[part.target.slices] = False
+            record.seconds = recorder.seconds - before
         return work.colour
 
-    def _best_of(self, view: View, seed: int, tries: int, prompt: str | None) -> Generator[Progress, None, np.ndarray]:
+    def _best_of(
+        self, view: View, seed: int, tries: int, prompt: str | None, record: Part
+    ) -> Generator[Progress, None, np.ndarray]:
         """The filling, out of those of `tries` seeds in a row, that fits its surroundings best."""
         best: tuple[float, np.ndarray] | None = None
         for number in range(tries):
-            steps = self._engine.fill(view, seed=(int(seed) + number) % (MOST_SEED + 1), prompt=prompt)
+            attempt = Attempt((int(seed) + number) % (MOST_SEED + 1))
+            record.attempts.append(attempt)
+            steps = self._engine.fill(view, seed=attempt.seed, prompt=prompt)
+            note = f"try {number + 1} of {tries}: " if tries > 1 else ""
+            filling = yield from _scaled(steps, number / tries, 1 / tries, None, note, attempt)
             if tries == 1:
-                return (yield from steps)
-            note = f"try {number + 1} of {tries}: "
-            filling = yield from _scaled(steps, number / tries, 1 / tries, None, note)
+                return filling
             found = misfit(np.where(view.hole[:, :, None], filling, view.pixels), view.hole)
+            attempt.misfit = float(found)
             if best is None or found < best[0]:
-                best = found, filling
+                best, record.kept = (found, filling), number
         assert best is not None, "there is at least one try"
         return best[1]
+
+    def _report(
+        self,
+        mode: str,
+        recorder: Recorder,
+        seed: int,
+        tries: int,
+        prompt: str | None,
+        options: Mapping[str, object],
+        size: Size,
+    ) -> Report:
+        return Report(
+            mode=mode,
+            engine=self.info.name,
+            licence=self.info.licence,
+            device=self.device,
+            facts=self.facts,
+            seed=int(seed),
+            tries=int(tries),
+            prompt=prompt,
+            options=options,
+            size=size,
+            painted=tuple(recorder.parts),
+            source_type=recorder.source_type(is_trained=self.info.is_trained),
+            started=recorder.started,
+            seconds=recorder.seconds,
+            versions=versions(),
+        )
+
+    def _said(self, result: Any, recorder: Recorder) -> Any:
+        """The result, which says what was done to it if it is a photo that will be written."""
+        if not is_photo(result):
+            return result
+        return result.with_source_type(recorder.source_type(is_trained=self.info.is_trained))
 
     def _check_prompt(self, prompt: str | None) -> None:
         if prompt is not None and not self.info.takes_prompt:
@@ -296,12 +388,22 @@ def _check_seed(seed: int, tries: int) -> None:
 
 
 def _scaled(
-    steps: Generator[Progress, None, np.ndarray], start: float, share: float, box: Box | None, note: str = ""
+    steps: Generator[Progress, None, np.ndarray],
+    start: float,
+    share: float,
+    box: Box | None,
+    note: str = "",
+    attempt: Attempt | None = None,
 ) -> Generator[Progress, None, np.ndarray]:
-    """Pass progress on as a share of a larger one's, with a note before its own; returns what the steps return."""
+    """Pass progress on as a share of a larger one's, with a note before its own; returns what the steps return.
+
+    attempt: hears the facts on the way
+    """
     try:
         while True:
             step = next(steps)
+            if attempt is not None and step.facts:
+                attempt.hear(step.facts)
             yield replace(step, fraction=min(1.0, start + share * step.fraction), note=note + step.note, box=box)
     except StopIteration as finished:
         filling: np.ndarray = finished.value

@@ -37,7 +37,7 @@ FLOORS = {
         "xmp",
     ],
     2: ["engines", "weights"],
-    3: ["plans", "session", ""],  # "" is the package itself
+    3: ["plans", "report", "session", "sidecar", ""],  # "" is the package itself
     4: [
         "__main__",
         "cli",
