@@ -86,7 +86,7 @@ class Report:
     seed: int
     tries: int
     prompt: str | None
-    options: Mapping[str, Any]
+    options: dict[str, Any]
     size: Size
     painted: tuple[Part, ...]
     source_type: str
@@ -115,6 +115,12 @@ class Report:
     def fallbacks(self) -> list[str]:
         """Why something else than the engine painted, each reason once."""
         return list(dict.fromkeys(str(part.facts["fallback"]) for part in self.painted if "fallback" in part.facts))
+
+    def summary(self) -> dict[str, Any]:
+        """`to_json` without what grows with the picture, its windows."""
+        whole = self.to_json()
+        del whole["windows"]
+        return whole
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -274,7 +274,7 @@ class Eraser:
             seed=int(seed),
             tries=int(tries),
             prompt=prompt,
-            options=options,
+            options=dict(options),
             size=size,
             painted=tuple(recorder.parts),
             source_type=recorder.source_type(is_trained=self.info.is_trained),
