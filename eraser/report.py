@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+
 from eraser.geometry import Box, Size
 from eraser.machine import processor_name
 from eraser.provenance import PATCHES, TRAINED
@@ -195,7 +197,7 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, float):
         return value if value - value == 0 else str(value)  # infinity is no JSON
-    return plain(value.item()) if hasattr(value, "item") else str(value)
+    return plain(value.tolist()) if isinstance(value, (np.generic, np.ndarray)) else str(value)
 
 
 def list_of(value: object) -> list[object]:
