@@ -15,8 +15,9 @@ from eraser.engines.base import EngineInfo, Progress
 from eraser.engines.registry import engines
 from eraser.errors import Cancelled, EngineError, EraserError, InputError, OutputError
 from eraser.geometry import Box, Size
+from eraser.margins import Amount
 from eraser.report import OnReport, Report
-from eraser.session import Amount, Eraser, OnStep
+from eraser.session import Eraser, OnStep
 
 __version__ = "0.1.0"
 __all__ = [

@@ -95,7 +95,11 @@ def test_damaged_files_give_a_picture_or_an_error(tmp_path, capfd):
                 warnings.simplefilter("ignore", LossWarning)
                 probe(path)
                 photo = read(path, most_megapixels=4)
-                write(photo.with_source_type(PATCHES), tmp_path / f"again{rng.choice(['.png', '.jpg', '.tif', '.webp'])}", force=True)
+                write(
+                    photo.with_source_type(PATCHES),
+                    tmp_path / f"again{rng.choice(['.png', '.jpg', '.tif', '.webp'])}",
+                    force=True,
+                )
             outcomes["picture"] += 1
         except EraserError as error:
             sentences.append(error.message)

@@ -26,6 +26,7 @@ FLOORS = {
         "files",
         "judge",
         "layouts",
+        "margins",
         "masks",
         "metadata",
         "pictures",

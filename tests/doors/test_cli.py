@@ -26,8 +26,11 @@ import eraser
 from eraser import cli, console, demo, doctor, marks
 from eraser.engines import registry
 from eraser.errors import MissingExtra, OutOfRange
+from eraser.files import read
 from eraser.geometry import Size
+from eraser.provenance import DIGITAL_SOURCE_TYPE, PATCHES
 from eraser.weights import OFFLINE, Weights
+from eraser.xmp import values
 
 ROOT = Path(eraser.__file__).parents[1]
 WIDTH, HEIGHT = 80, 60  # of the command's photo
@@ -328,6 +331,8 @@ def test_demo_erases_real_objects_and_writes_four_pictures_of_each(command: Call
         assert changed[hole].mean() > 0.9
         assert changed.sum() < 1.6 * hole.sum()  # the automatic margin, and nothing far away
         assert row.shape == (before.shape[0], 3 * before.shape[1] + 2 * demo.GAP, 3)
+        said = [values(read(folder / path).metadata.xmp, DIGITAL_SOURCE_TYPE) for path in report["files"]]
+        assert said == [[], [], [PATCHES], [PATCHES]]
 
 
 def test_demo_keeps_earlier_pictures_unless_forced(command: Callable[..., Any], folder: Path) -> None:
