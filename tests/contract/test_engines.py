@@ -307,10 +307,7 @@ def test_what_it_says_for_reports_is_json_and_names_a_model_where_there_is_one(e
     session = eraser.Eraser()
     session._engine = engine
     session.erase(pixels, Box(30, 30, 12, 9), seed=2, on_report=reports.append)
-    said = reports[0].to_json()
-    for facts in (
-        said["facts"],
-        *(attempt["facts"] for attempt in said["windows"][0]["attempts"] if "facts" in attempt),
-    ):
+    (part,) = reports[0].painted
+    for facts in (dict(session.facts), *(attempt.facts for attempt in part.attempts)):
         assert json.loads(json.dumps(facts, allow_nan=False)) == facts
-    assert said["source_type"] == (TRAINED if engine.info.weights else PATCHES)
+    assert reports[0].source_type == (TRAINED if engine.info.weights else PATCHES)
