@@ -58,6 +58,8 @@ UNSAID = {
     "no namespace": '<rdf:Description DigitalSourceType="x"/>',
     "of an ingredient": f"""<rdf:Description><x:Ingredients xmlns:x="y:"><rdf:Bag><rdf:li>
         <rdf:Description ext:DigitalSourceType="{CAPTURE}"/></rdf:li></rdf:Bag></x:Ingredients></rdf:Description>""",
+    "of an ingredient, as an element": f"""<rdf:Description><x:Ingredient xmlns:x="y:" rdf:parseType="Resource">
+        <ext:DigitalSourceType>{CAPTURE}</ext:DigitalSourceType></x:Ingredient></rdf:Description>""",
 }
 
 
