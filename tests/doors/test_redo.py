@@ -275,3 +275,16 @@ def test_a_sidecar_is_refused_where_its_photo_is_gone_before_it_is_written(folde
     with pytest.raises(InputError, match="no file"):
         sidecar.write(folder / "a.png", reports[0], result, photo=folder / "nowhere.png")
     assert not (folder / "a.png.json").exists()
+
+
+def test_a_sidecar_written_from_python_is_redone(command: Command, folder: Path) -> None:
+    reports: list[eraser.Report] = []
+    erased = eraser.erase(folder / "photo.png", folder / "mask.png", grow=3, seed=2, on_report=reports.append)
+    boxed = eraser.erase(folder / "photo.png", eraser.Box(5, 6, 7, 8), tries=2, on_report=reports.append)
+    extended = eraser.outpaint(folder / "photo.png", left="10%", bottom=3, on_report=reports.append)
+    more: list[dict[str, Any]] = [{"mask": folder / "mask.png"}, {"marks": {"boxes": ["5,6,7,8"]}}, {}]
+    for number, (result, report, inputs) in enumerate(zip((erased, boxed, extended), reports, more, strict=True)):
+        result.save(folder / f"{number}.png")
+        sidecar.write(folder / f"{number}.png", report, result, photo=folder / "photo.png", **inputs)
+        said = json.loads(command(f"redo {number}.png.json --json").out)
+        assert (said["same"], said["differences"]) == (True, [])
