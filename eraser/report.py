@@ -65,7 +65,7 @@ class Part:
             "hole_pixels": self.hole_pixels,
             "seconds": round(self.seconds, 3),
             "attempts": [attempt.to_json() for attempt in self.attempts],
-            "kept": self.kept,
+            "kept": self.attempts[self.kept].seed if self.attempts else None,
         }
 
 

@@ -62,6 +62,7 @@ def test_a_report_says_what_was_asked_for_and_what_came_of_it(talker) -> None:
     misfits = [attempt.misfit for attempt in part.attempts]
     assert part.kept == int(np.argmin(misfits))
     assert report.kept == [7 + part.kept]
+    assert report.to_json()["windows"][0]["kept"] == report.kept[0]
     assert 0 < part.seconds <= report.seconds
     assert report.hole_pixels == part.hole_pixels > BOX.area
     assert report.source_type == TRAINED
