@@ -134,6 +134,7 @@ function showDivider() {
 }
 
 function setMode(name) {
+  if (mode !== name && !waiting && status.classList.contains('wrong')) say('');  // it was about the other
   mode = name;
   if (name === 'extend') {
     setComparing(false);

@@ -17,7 +17,7 @@ const address = (what) => `${base}/${what}?key=${encodeURIComponent(view.key || 
 
 function ask(what, said = {}) {
   waiting = true;
-  heard = started = Date.now();
+  heard = looked = started = Date.now();
   asked += 1;
   ticket = secret();
   if (what === 'run_erase' || what === 'run_extend') view.busy = { text: 'Starting', fraction: 0, ticket };
@@ -61,12 +61,13 @@ async function look() {
   if (looking) return;
   looking = true;
   looked = Date.now();
+  const key = view.key;  // it may be another one when the answer comes
   try {
     const answer = await fetch(address('look'), { cache: 'no-store', signal: AbortSignal.timeout(6000) });
     if (answer.status >= 500) throw new Error('the server fails');
     if (failing) { window.location.reload(); return; }  // Gradio would do so in a moment, and lose what is asked till then
     if (answer.ok) hear(await answer.json());
-    else if (view.key) {
+    else if (key && key === view.key) {
       Object.assign(view, { key: '', photo: null, steps: [], variations: [] });
       shown = null;
       forget();

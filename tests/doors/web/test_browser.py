@@ -350,8 +350,10 @@ def test_a_camera_s_photo_is_painted_on_a_copy_and_comes_back_whole(
     assert new.shape == (height, width, 3)
     assert redness(pixels).sum() > 10_000
     assert redness(new).sum() == 0
-    wanted, _ = expected(path, mask)
-    assert (new == wanted).all()
+    assert (new.astype(np.int16) - files.read(path).pixels)[: height // 3].std() < 3  # as good as JPEG is, and upright
+    if width == 4000:  # for the larger one that would take as long again
+        wanted, _ = expected(path, mask)
+        assert (new == wanted).all()
 
 
 def test_a_16_bit_png_stays_one(real: Server, visit: Visit, tmp_path: Path) -> None:
@@ -425,9 +427,10 @@ def test_a_phone_shows_all_of_it(quick: Server, visit: Visit, photo: Path, theme
         assert place["x"] >= 0
         assert place["x"] + place["width"] <= 390
         assert min(place["width"], place["height"]) >= 36, what  # a finger meets it
-    text = page.tab.locator(".bench .status")
-    assert float(text.evaluate("e => parseFloat(getComputedStyle(e).fontSize)")) >= 14
-    assert contrast(text.evaluate(COLOURS)) > 4.5
+    for what in (".bench .status", "#title p", ".bench .facts", ".bench .atonce"):
+        text = page.tab.locator(what)
+        assert float(text.evaluate("e => parseFloat(getComputedStyle(e).fontSize)")) >= 13
+        assert contrast(text.evaluate(COLOURS)) > 4.5, what
     corner = np.asarray(Image.open(io.BytesIO(page.tab.screenshot())).convert("L"))[:8, :8].mean()
     assert (corner < 80) == (theme == "dark")
 
