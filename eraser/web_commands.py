@@ -30,9 +30,12 @@ from eraser.errors import MissingExtra
 )
 @click.option("--engine", default="auto", show_default=True, help="Which engine is chosen at first.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Engine jobs at a time.")
-@click.option("--most-waiting", type=click.IntRange(1), default=16, show_default=True, help="Jobs in each queue.")
+@click.option("--most-waiting", type=click.IntRange(1), default=16, show_default=True, help="Jobs in the queue.")
 @click.option("--most-megabytes", type=click.FloatRange(0.001), default=200, show_default=True, help="Of an upload.")
 @click.option("--most-megapixels", type=click.FloatRange(0.001), default=100, show_default=True, help="Of a photo.")
+@click.option(
+    "--most-gigabytes", type=click.FloatRange(0.001), default=20, show_default=True, help="Of all pictures on the disk."
+)
 @click.option("--keep", type=click.FloatRange(0.01), default=60, show_default=True, help="Minutes that pictures stay.")
 @click.option("--share", is_flag=True, help="Make a public link, through a server of Gradio's makers.")
 def web(
@@ -44,6 +47,7 @@ def web(
     most_waiting: int,
     most_megabytes: float,
     most_megapixels: float,
+    most_gigabytes: float,
     keep: float,
     share: bool,
 ) -> None:
@@ -61,7 +65,7 @@ def web(
     if find_spec("gradio") is None:
         raise MissingExtra("the web page needs the package gradio", hint="pip install 'magic-eraser[web]'")
     click.echo("starting ...", err=True)
-    from web_demo import app
+    from web_demo import server
     from web_demo.studio import Limits
 
     def announce(address: str) -> None:
@@ -69,8 +73,8 @@ def web(
         if opens or (opens is None and host in ("127.0.0.1", "localhost", "::1") and _has_desktop()):
             click.launch(address)
 
-    limits = Limits(most_megabytes, most_megapixels, jobs, most_waiting, keep)
-    app.serve(host=host, port=port, engine=engine, limits=limits, share=share, announce=announce)
+    limits = Limits(most_megabytes, most_megapixels, jobs, most_waiting, keep, most_gigabytes)
+    server.serve(host=host, port=port, engine=engine, limits=limits, share=share, announce=announce)
 
 
 def _has_desktop() -> bool:

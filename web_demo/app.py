@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
-import signal
-import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
-import eraser
-from eraser import masks
-from eraser.errors import EraserError, InputError, OutOfRange
-from web_demo.desk import Settings
-from web_demo.folders import Folders
-from web_demo.studio import EXAMPLES, Limits, Studio, engine_choices
-from web_demo.work import sentence
-
-# before gradio is imported: it reads them then
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-
 import gradio as gr
+
+import eraser
+from web_demo.calls import Calls
+from web_demo.studio import EXAMPLES, Studio
+from web_demo.tasks import settings
 
 TITLE = "Magic eraser"
 # gradio keeps rules given as css inside the page; these are about what lies round it
@@ -34,15 +24,53 @@ ROUND = """<style>
 FONTS = ["system-ui", "sans-serif"]
 
 
+# one script, in this order; each part sees what those before it define
+SCRIPTS = ("tools", "parts", "talk", "show", "paint", "frame", "arrive")
+
+
 def page_text(name: str) -> str:
     return (resources.files("web_demo") / name).read_text(encoding="utf-8")
+
+
+def script() -> str:
+    return "\n".join(page_text(f"bench/{name}.js") for name in SCRIPTS)
+
+
+class Page(gr.Blocks):
+    """Blocks to which nobody can give a file but by sending it.
+
+    Gradio takes a path of any file in its folder, and fetches any address, from whoever names it as an input.
+    """
+
+    is_upload: Callable[[Path], bool]
+
+    async def preprocess_data(self, block_fn: Any, inputs: list[Any], *rest: Any, **more: Any) -> Any:
+        for path in _paths(inputs):
+            if not self.is_upload(Path(path)):
+                raise gr.Error(
+                    "That is no file that was sent here. Send the file itself, not its address.", print_exception=False
+                )
+        return await super().preprocess_data(block_fn, inputs, *rest, **more)
+
+
+def _paths(value: Any) -> Iterator[str]:
+    """Of all files that are named anywhere inside."""
+    if isinstance(value, dict):
+        if isinstance(value.get("path"), str):
+            yield value["path"]
+        for each in value.values():
+            yield from _paths(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _paths(each)
 
 
 def build(studio: Studio) -> gr.Blocks:
     """The page and its API. Nothing starts yet."""
     infos = eraser.engines()
     with_prompt = [info.name for info in infos if info.takes_prompt]
-    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
+    with Page(title=TITLE, analytics_enabled=False, fill_width=True) as page:
+        page.is_upload = studio.folders.is_upload
         gr.HTML(
             "<h1>Magic eraser</h1><p>Paint over what disturbs, and it is gone. Your photo stays on the machine that "
             "runs this page.</p>",
@@ -52,7 +80,7 @@ def build(studio: Studio) -> gr.Blocks:
             None,
             elem_id="bench",
             html_template="<div class='bench'></div>",
-            js_on_load=page_text("bench.js"),
+            js_on_load=script(),
             apply_default_css=False,
             limits={"megabytes": studio.limits.megabytes},
             examples=[{"title": example.title, "credit": example.credit} for example in EXAMPLES],
@@ -62,9 +90,8 @@ def build(studio: Studio) -> gr.Blocks:
             engine = gr.Dropdown(
                 engine_choices(infos), value=studio.engine, label="Engine", info="Which program paints.", min_width=220
             )
-            seed = gr.Number(
-                0, label="Seed", info="Another number, another result.", precision=0, minimum=0, min_width=140
-            )
+            # no minimum and no precision: Gradio would refuse in words of its own, which the page does not hear
+            seed = gr.Number(0, label="Seed", info="Another number, another result.", min_width=140)
             grow = gr.Textbox(
                 "auto",
                 label="Widen by",
@@ -80,40 +107,27 @@ def build(studio: Studio) -> gr.Blocks:
                 lambda name: gr.Textbox(visible=name in with_prompt), engine, prompt, show_progress="hidden",
                 api_visibility="private",
             )  # fmt: skip
-        _wire(studio, page, bench, [engine, seed, grow, prompt])
-        _api(studio)
-    page.queue(default_concurrency_limit=None)  # the studio has the line
+        calls = Calls(studio)
+        _wire(studio, calls, page, bench, [engine, seed, grow, prompt])
+        _api(calls)
     return page
 
 
-def _wire(studio: Studio, page: gr.Blocks, bench: Any, advanced: list[Any]) -> None:
+def _wire(studio: Studio, calls: Calls, page: gr.Blocks, bench: Any, advanced: list[Any]) -> None:
     quietly: dict[str, Any] = {
         "show_progress": "hidden", "api_visibility": "private", "trigger_mode": "multiple", "concurrency_limit": None,
     }  # fmt: skip
 
-    async def open_photo(event: gr.EventData, request: gr.Request) -> Any:
-        said = _said(event)
-        return await studio.open(request.session_hash, said.get("path"), said.get("name"))
+    def answering(act: Callable[[str | None, dict[str, Any]], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def answer(event: gr.EventData, request: gr.Request) -> Any:
+            return await act(request.session_hash, _said(event))
 
-    async def take_example(event: gr.EventData, request: gr.Request) -> Any:
-        return await studio.example(request.session_hash, _said(event).get("number"))
-
-    async def go_to_step(event: gr.EventData, request: gr.Request) -> Any:
-        return studio.go_to(request.session_hash, _said(event).get("number"))
-
-    async def take_variation(event: gr.EventData, request: gr.Request) -> Any:
-        return studio.take(request.session_hash, _said(event).get("number"))
-
-    async def fetch_step(event: gr.EventData, request: gr.Request) -> Any:
-        return await studio.download(request.session_hash, _said(event).get("number"))
-
-    async def stop_work(request: gr.Request) -> None:
-        studio.stop(request.session_hash)
+        return answer
 
     async def run_erase(
         engine: Any, seed: Any, grow: Any, prompt: Any, event: gr.EventData, request: gr.Request
     ) -> AsyncGenerator[Any, None]:
-        views = studio.erase(request.session_hash, _said(event), lambda: _settings(engine, seed, grow, prompt))
+        views = studio.erase(request.session_hash, _said(event), lambda: settings(engine, seed, grow, prompt))
         async with contextlib.aclosing(views):
             async for view in views:
                 yield view
@@ -121,56 +135,54 @@ def _wire(studio: Studio, page: gr.Blocks, bench: Any, advanced: list[Any]) -> N
     async def run_extend(
         engine: Any, seed: Any, grow: Any, prompt: Any, event: gr.EventData, request: gr.Request
     ) -> AsyncGenerator[Any, None]:
-        views = studio.extend(request.session_hash, _said(event), lambda: _settings(engine, seed, "auto", prompt))
+        views = studio.extend(request.session_hash, _said(event), lambda: settings(engine, seed, "auto", prompt))
         async with contextlib.aclosing(views):
             async for view in views:
                 yield view
 
     async def leave(request: gr.Request) -> None:
         studio.left(request.session_hash)
+        calls.left(request.session_hash)
 
-    for name, work in [
-        ("open_photo", open_photo), ("take_example", take_example), ("go_to_step", go_to_step),
-        ("take_variation", take_variation), ("fetch_step", fetch_step),
+    for name, act in [
+        ("open_photo", studio.open), ("take_example", studio.example), ("go_to_step", studio.go_to),
+        ("take_variation", studio.take), ("fetch_step", studio.download),
     ]:  # fmt: skip
-        getattr(bench, name)(work, None, bench, queue=False, **quietly)
-    bench.stop_work(stop_work, None, None, queue=False, **quietly)
+        getattr(bench, name)(answering(act), None, bench, queue=False, **quietly)
     bench.run_erase(run_erase, advanced, bench, **quietly)
     bench.run_extend(run_extend, advanced, bench, **quietly)
     page.unload(leave)
 
 
-def _api(studio: Studio) -> None:
+def _api(calls: Calls) -> None:
     """The endpoints /erase and /extend, which take files as they are and give files as they should be."""
 
     async def erase(
-        image: str, mask: str, engine: str, seed: int, grow: str, prompt: str, progress: Any = gr.Progress()  # noqa: B008
-    ) -> str:  # fmt: skip
-        def make(session: eraser.Eraser, photo: Any) -> Any:
-            if not mask:
-                raise InputError("there is no mask", hint="send one as mask: white is erased")
-            hole = masks.to_hole(mask, photo.size)
-            return session.erase_steps(photo, hole, seed=seed, grow=_grow(grow), prompt=prompt or None)
-
-        return await _answer(studio, image, make, engine, "erased", progress)
-
-    async def extend(
-        image: str, left: str, top: str, right: str, bottom: str, aspect: str, engine: str, seed: int, prompt: str,
+        image: str, mask: str, engine: str, seed: float, grow: str, prompt: str, request: gr.Request,
         progress: Any = gr.Progress(),  # noqa: B008
     ) -> str:  # fmt: skip
-        def make(session: eraser.Eraser, photo: Any) -> Any:
-            return session.outpaint_steps(
-                photo, left=left or 0, top=top or 0, right=right or 0, bottom=bottom or 0, aspect=aspect or None,
-                seed=seed, prompt=prompt or None,
+        with _in_words(calls, image, mask):
+            return await calls.erase(
+                request.session_hash, _tell(progress), image=image, mask=mask, engine=engine, seed=seed, grow=grow,
+                prompt=prompt,
             )  # fmt: skip
 
-        return await _answer(studio, image, make, engine, "extended", progress)
+    async def extend(
+        image: str, left: str, top: str, right: str, bottom: str, aspect: str, engine: str, seed: float, prompt: str,
+        request: gr.Request, progress: Any = gr.Progress(),  # noqa: B008
+    ) -> str:  # fmt: skip
+        sides = {"left": left, "top": top, "right": right, "bottom": bottom}
+        with _in_words(calls, image):
+            return await calls.extend(
+                request.session_hash, _tell(progress), image=image, sides=sides, aspect=aspect, engine=engine,
+                seed=seed, prompt=prompt,
+            )  # fmt: skip
 
     with gr.Row(visible=False):
         image = gr.File(label="image", type="filepath")
         mask = gr.File(label="mask", type="filepath")
-        engine = gr.Textbox(studio.engine, label="engine")
-        seed = gr.Number(0, label="seed", precision=0)
+        engine = gr.Textbox(calls.studio.engine, label="engine")
+        seed = gr.Number(0, label="seed")
         grow = gr.Textbox("auto", label="grow")
         prompt = gr.Textbox("", label="prompt")
         left, top, right, bottom = (gr.Textbox("", label=name) for name in ("left", "top", "right", "bottom"))
@@ -187,14 +199,17 @@ def _api(studio: Studio) -> None:
         )  # fmt: skip
 
 
-async def _answer(studio: Studio, image: str, make: Callable[..., Any], engine: str, ending: str, progress: Any) -> str:
+def _tell(progress: Any) -> Callable[[float, str], None]:
+    return lambda fraction, note: progress(fraction, desc=note)
+
+
+@contextlib.contextmanager
+def _in_words(calls: Calls, *given: Any) -> Iterator[None]:
+    """However a call fails, a sentence is what the caller reads."""
     try:
-        return await studio.answer(
-            image, make, engine=engine or studio.engine, ending=ending,
-            tell=lambda fraction, note: progress(fraction, desc=note),
-        )  # fmt: skip
-    except EraserError as error:
-        raise gr.Error(sentence(error, (str(studio.folders.root), "")), print_exception=False) from None
+        yield
+    except Exception as error:
+        raise gr.Error(calls.explain(error, *given), print_exception=False) from None
 
 
 def _said(event: gr.EventData) -> dict[str, Any]:
@@ -202,17 +217,8 @@ def _said(event: gr.EventData) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _settings(engine: Any, seed: Any, grow: Any, prompt: Any) -> Settings:
-    """The Advanced fold. Raises OutOfRange."""
-    return Settings(str(engine or "auto"), int(seed or 0), _grow(grow), prompt or None)
-
-
-def _grow(text: Any) -> masks.Grow:
-    text = str(text or "auto").strip().lower()
-    try:
-        return "auto" if text == "auto" else float(text)
-    except ValueError:
-        raise OutOfRange(f'the hole is to be widened by "{text:.20}"', hint="give auto or a number of pixels") from None
+def engine_choices(infos: Iterable[eraser.EngineInfo]) -> list[tuple[str, str]]:
+    return [("choose for me", "auto"), *((f"{info.name}: {info.summary}", info.name) for info in infos)]
 
 
 def example_thumb(name: str) -> str:
@@ -228,66 +234,3 @@ def example_thumb(name: str) -> str:
         memory = io.BytesIO()
         image.save(memory, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(memory.getvalue()).decode()
-
-
-@contextlib.contextmanager
-def running(
-    *,
-    host: str = "127.0.0.1",
-    port: int | None = None,
-    engine: str = "auto",
-    limits: Limits | None = None,
-    share: bool = False,
-    folders: Folders | None = None,
-) -> Iterator[tuple[str, Studio]]:
-    """(address, studio) of a server that runs until the block ends, and then leaves no file behind.
-
-    port None takes the first free one from 7860. Raises OutOfRange where the port is taken.
-    """
-    limits = limits or Limits()
-    studio = Studio(limits, engine=engine, folders=folders)
-    os.environ["GRADIO_TEMP_DIR"] = str(studio.folders.uploads)
-    page = None
-    try:
-        page = build(studio)
-        studio.start()
-        try:
-            _, local, public = page.launch(
-                server_name=host, server_port=port, share=share, prevent_thread_lock=True, quiet=True,
-                ssr_mode=False, footer_links=[], run_history=False, enable_monitoring=False, pwa=False,
-                max_file_size=int(limits.megabytes * 1_000_000), show_error=True, inbrowser=False,
-                css=page_text("bench.css"), head=ROUND, theme=gr.themes.Soft(font=FONTS, font_mono=["monospace"]),
-                favicon_path=str(resources.files("web_demo") / "icon.svg"),
-            )  # fmt: skip
-        except OSError as error:
-            raise OutOfRange(
-                f"the port {port or 7860} on {host} cannot be used", hint="choose another --port"
-            ) from error
-        yield (public or local), studio
-    finally:
-        studio.close()
-        if page is not None:
-            page.close(verbose=False)
-
-
-def serve(
-    *, host: str, port: int | None, engine: str, limits: Limits, share: bool, announce: Callable[[str], None]
-) -> None:
-    """Run until Ctrl-C or SIGTERM."""
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-
-    def end(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, end)
-    try:
-        with running(host=host, port=port, engine=engine, limits=limits, share=share) as (address, _):
-            announce(address)
-            with contextlib.suppress(KeyboardInterrupt):
-                while True:
-                    time.sleep(3600)
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-__all__ = ["Limits", "build", "running", "serve"]

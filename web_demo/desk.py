@@ -2,110 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
-import time
 import warnings
-from collections.abc import Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eraser import files, masks
-from eraser.engines.base import Progress
-from eraser.errors import EmptyHole, NothingKnown, UnsupportedImage
+from eraser import files
+from eraser.errors import EraserError, UnsupportedImage
 from eraser.files import Photo
 from eraser.geometry import Size
-from eraser.margins import margins
-from eraser.serve.jobs import Job
-from eraser.session import Eraser
 from web_demo import screen
+from web_demo.folders import FILE
+from web_demo.tasks import Task
+from web_demo.words import disk_full
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
 MOST_STEPS = 40  # kept of a photograph; the oldest ones between the original and the newest are given up
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The Advanced fold."""
-
-    engine: str = "auto"
-    seed: int = 0
-    grow: masks.Grow = "auto"
-    prompt: str | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Erasing:
-    """What was painted, (H, W) bool of the screen copy's size."""
-
-    mask: np.ndarray
-    label = "Erased"
-    ending = "erased"
-
-    def check(self) -> None:
-        """Raises EmptyHole, NothingKnown."""
-        if not self.mask.any():
-            raise EmptyHole("nothing is painted yet", hint="paint over what is to vanish, then press Erase")
-        if self.mask.all():
-            raise NothingKnown(
-                "the whole photograph is painted over, so there is nothing left to continue from",
-                hint="unpaint a part of it",
-            )
-
-    def target(self, size: Size) -> dict[str, float]:
-        return {"left": 0, "top": 0, "width": size.width, "height": size.height}
-
-    def steps(self, session: Eraser, photo: Photo, settings: Settings) -> Generator[Progress, None, Photo]:
-        hole = screen.scale_mask(self.mask, photo.size)
-        return session.erase_steps(photo, hole, seed=settings.seed, grow=settings.grow, prompt=settings.prompt)
-
-
-@dataclass(frozen=True, slots=True)
-class Extending:
-    """Pixels to add per side."""
-
-    sides: dict[str, int]
-    label = "Extended"
-    ending = "extended"
-
-    def check(self) -> None:
-        if not any(self.sides.values()):
-            raise EmptyHole(
-                "the frame is as large as the photograph",
-                hint="drag a side of the frame outwards, or choose another shape",
-            )
-
-    def target(self, size: Size) -> dict[str, float]:
-        """Where the whole result lies, in the photograph's pixels."""
-        across, down = self.sides["left"] + self.sides["right"], self.sides["top"] + self.sides["bottom"]
-        return {
-            "left": -self.sides["left"], "top": -self.sides["top"],
-            "width": size.width + across, "height": size.height + down,
-        }  # fmt: skip
-
-    def steps(self, session: Eraser, photo: Photo, settings: Settings) -> Generator[Progress, None, Photo]:
-        sides = self.sides
-        return session.outpaint_steps(
-            photo, left=sides["left"], top=sides["top"], right=sides["right"], bottom=sides["bottom"],
-            seed=settings.seed, prompt=settings.prompt,
-        )  # fmt: skip
-
-
-Task = Erasing | Extending
-
-
-def extending(size: Size, *, aspect: Any = None, sides: Any = None) -> Extending:
-    """What the browser asks for. Raises OutOfRange."""
-    if aspect is not None:
-        return Extending(margins(size, aspect=str(aspect)))
-    asked = sides if isinstance(sides, dict) else {}
-    left, top, right, bottom = (asked.get(name) or 0 for name in ("left", "top", "right", "bottom"))
-    return Extending(margins(size, left=left, top=top, right=right, bottom=bottom))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,26 +47,34 @@ class Step:
 
 
 class Desk:
-    """One person's pictures. Used by one thread at a time; `folder` is the desk's own, and removed with it."""
+    """One person's pictures. Used by one thread at a time; `folder` is the desk's own, and removed with it.
 
-    def __init__(self, folder: Path) -> None:
+    room: called with the bytes that are to be kept, raises OutputError where that is too much
+    most_bytes: beyond these, old steps are given up
+    """
+
+    def __init__(
+        self, folder: Path, *, room: Callable[[float], None] = lambda _: None, most_bytes: float = 4e9
+    ) -> None:
         self.folder = folder
-        self.last_used = time.time()
-        self.job: Job | None = None
         self.steps: dict[int, Step] = {}
         self.variations: list[Step] = []
         self.current = 0
         self.name = ""
         self.facts = ""
         self._shell: Photo | None = None  # all of the photograph but its pixels
-        self._count = 0
+        self._losses: dict[int, list[str]] = {}  # of steps that were downloaded
+        self._count = itertools.count(1)
+        self._room = room
+        self._most_bytes = most_bytes
 
     @property
     def step(self) -> Step | None:
         return self.steps.get(self.current)
 
     def open(self, path: Path, name: str, *, most_megapixels: float) -> None:
-        """Put another photograph on the desk, whose pictures go. Raises InputError; then all stays as it is."""
+        """Put another photograph on the desk, whose pictures go. Raises InputError, OutputError; then all stays as it
+        is."""
         facts = files.probe(path)
         if facts.megapixels > most_megapixels:
             raise UnsupportedImage(
@@ -154,12 +82,12 @@ class Desk:
                 hint="make it smaller first, or use the eraser command on your own machine",
             )
         photo = files.read(path, most_megapixels=most_megapixels)
+        step = self._keep(photo, "Original")
         self.clear()
         self.name = clean_name(name)
         self.facts = f"{photo.format} · {facts.bits} bit · {photo.size.width} × {photo.size.height}"
         self._shell = photo.with_pixels(photo.pixels[:1, :1].copy())
-        step = self._keep(photo, "Original")
-        self.steps[step.number] = step
+        self.steps = {step.number: step}
         self.current = step.number
 
     def photo(self, step: Step) -> Photo:
@@ -168,7 +96,7 @@ class Desk:
         return self._shell.with_pixels(np.load(step.pixels)).with_source_type(step.source_type)
 
     def result(self, photo: Photo, parent: Step, task: Task, seed: int, seconds: float) -> Step:
-        """Keep what an engine made; the caller makes it a step or a variation."""
+        """Keep what an engine made; the caller makes it a step or a variation. Raises OutputError."""
         return self._keep(
             photo, task.label, parent=parent.number, task=task, ending=task.ending, seed=seed, seconds=seconds
         )
@@ -177,10 +105,8 @@ class Desk:
         """Go on from this one."""
         self.steps[step.number] = step
         self.current = step.number
-        while len(self.steps) > MOST_STEPS:
-            oldest = self.steps.pop(sorted(self.steps)[1])
-            self.variations = [each for each in self.variations if each is not oldest]
-            self._forget(oldest)
+        while len(self.steps) > MOST_STEPS and self._give_up_oldest(step.parent):
+            pass
 
     def take(self, number: int) -> None:
         """Go on from a variation; the others stay to choose from."""
@@ -203,13 +129,17 @@ class Desk:
         if not suffix:
             known = [ending for ending, kind in files.FORMATS.items() if kind == self._shell.format]
             suffix = known[0] if known else ".png"  # a kind that can only be read
-        path = self.folder / f"{step.number}" / f"{name.stem}{'-' + step.ending if step.ending else ''}{suffix}"
+        # not among the step's own files: a photo may be called screen.jpg
+        path = self.folder / f"{step.number}{FILE}" / f"{name.stem}{'-' + step.ending if step.ending else ''}{suffix}"
         if path.exists():
-            return path, []
+            return path, self._losses.get(number, [])
+        self._room(step.pixels.stat().st_size)
+        path.parent.mkdir(exist_ok=True)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             files.write(self.photo(step), path)
-        return path, [str(warning.message) for warning in caught]
+        self._losses[number] = [str(warning.message) for warning in caught]
+        return path, self._losses[number]
 
     def clear(self) -> None:
         self.drop_variations()
@@ -222,19 +152,51 @@ class Desk:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _keep(self, photo: Photo, label: str, **facts: Any) -> Step:
-        self._count += 1
-        folder = self.folder / f"{self._count}"
-        folder.mkdir()
-        np.save(folder / "pixels.npy", photo.pixels)
-        image = screen.screen_copy(photo)
-        copy, thumb = (
-            _write(folder / name, what) for name, what in [("screen", image), ("thumb", screen.thumbnail(image))]
-        )
+        self._make_room(photo.pixels.nbytes, facts.get("parent"))
+        number = next(self._count)
+        folder = self.folder / f"{number}"
+        try:
+            folder.mkdir()
+            np.save(folder / "pixels.npy", photo.pixels)
+            image = screen.screen_copy(photo)
+            copy, thumb = (
+                _write(folder / name, what) for name, what in [("screen", image), ("thumb", screen.thumbnail(image))]
+            )
+        except BaseException as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, OSError) and not isinstance(error, EraserError):
+                raise disk_full(error) from error
+            raise
         facts["source_type"] = photo.source_type
-        return Step(self._count, label, photo.size, folder / "pixels.npy", copy, thumb, **facts)
+        return Step(number, label, photo.size, folder / "pixels.npy", copy, thumb, **facts)
+
+    def _make_room(self, more: int, needed: int | None) -> None:
+        """Raises OutputError. needed: the step that the new one goes on from; None for another photograph, for which
+        no step is given up that it may yet not replace."""
+        while needed and self.bytes + more > self._most_bytes and self._give_up_oldest(needed):
+            pass
+        self._room(more)
+
+    @property
+    def bytes(self) -> int:
+        """Of the pixels that are kept."""
+        kept = {step.number: step for step in (*self.steps.values(), *self.variations)}
+        return sum(step.pixels.stat().st_size for step in kept.values() if step.pixels.exists())
+
+    def _give_up_oldest(self, needed: int | None) -> bool:
+        """Of the steps between the original and the present one; whether there was one."""
+        first = min(self.steps, default=0)
+        old = [number for number in sorted(self.steps) if number not in (first, self.current, needed)]
+        if not old:
+            return False
+        step = self.steps.pop(old[0])
+        self.variations = [each for each in self.variations if each is not step]
+        self._forget(step)
+        return True
 
     def _forget(self, step: Step) -> None:
         shutil.rmtree(step.pixels.parent, ignore_errors=True)
+        shutil.rmtree(self.folder / f"{step.number}{FILE}", ignore_errors=True)
 
 
 def _write(path: Path, image: PillowImage) -> Path:

@@ -2,44 +2,46 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import itertools
+import logging
 import secrets
 import threading
 import time
-import traceback
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable
-from dataclasses import dataclass, replace
+from asyncio import sleep, to_thread
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import eraser
-from eraser import files
-from eraser.engines.base import Progress
-from eraser.errors import Cancelled, EraserError, InputError, OutOfRange, TooBusy
-from eraser.geometry import Box, Size
-from eraser.serve.jobs import Job
-from eraser.session import MOST_SEED, Eraser
+from eraser.errors import EraserError, InputError
+from eraser.geometry import Box
+from eraser.session import Eraser
 from web_demo import screen
-from web_demo.desk import Desk, Erasing, Settings, Step, Task, clean_name, extending
+from web_demo.desk import Desk, Step, clean_name
 from web_demo.folders import Folders
-from web_demo.work import Line, News, sentence
+from web_demo.runs import Run, Tab, start
+from web_demo.tasks import Erasing, Settings, Task, extending
+from web_demo.views import View, busy_view, desk_view, picture_url, preview_view
+from web_demo.words import explain
+from web_demo.work import Line
 
-View = dict[str, Any]
-VARIATIONS = 4
-FILES = "/gradio_api/file="
+log = logging.getLogger(__name__)
+LOADING = 4.0  # seconds that a page may need to load anew
+FIRST_PAGE = 3.0  # seconds from the start that the first page has the processor to itself, if somebody asks for it
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     megabytes: float = 200  # of an upload
-    megapixels: float = 100  # of a photograph
+    megapixels: float = 100  # of a photograph, and of what extending makes
     at_once: int = 1  # engine jobs at a time
     waiting: int = 16  # jobs in line
     keep_minutes: float = 60  # pictures that nobody touches
+    gigabytes: float = 20  # of everybody's pictures on the disk; one person has a quarter of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,127 +59,151 @@ EXAMPLES = (
 
 
 class Studio:
-    """Everybody's desks, and the line in which their work waits."""
+    """Everybody's desks, and the line in which their work waits. Its coroutines belong to one event loop."""
 
     def __init__(self, limits: Limits | None = None, *, engine: str = "auto", folders: Folders | None = None) -> None:
         self.limits = limits or Limits()
         self.engine = engine
-        self.folders = folders or Folders(keep_seconds=self.limits.keep_minutes * 60)
-        self.desks: dict[str, Desk] = {}
-        self._lock = threading.Lock()
+        self.folders = folders or Folders(
+            keep_seconds=self.limits.keep_minutes * 60, most_bytes=self.limits.gigabytes * 1e9
+        )
+        self.tabs: dict[str, Tab] = {}
+        self.server = secrets.token_urlsafe(8)  # a page tells by it that the server is another one
         self.line = Line(at_once=self.limits.at_once, most_waiting=self.limits.waiting, prepare=self._warm_up)
+        self._serial = itertools.count(1)
+        self._lock = threading.Lock()
+        self._by_key: dict[str, Tab] = {}
+        self._needed = threading.Event()
 
     def start(self) -> None:
         self.line.start()
         self.folders.keep_swept(self.sweep)
 
-    def close(self) -> None:
+    def stop_working(self) -> None:
+        self._needed.set()
         self.line.close()
+
+    def close(self) -> None:
+        self.stop_working()
         self.folders.close()
 
     def _warm_up(self) -> None:
-        """Load and compile before the first person waits for it."""
-        image = np.zeros((32, 32, 3), np.uint8)
-        Eraser(self.engine).erase(image, Box(12, 12, 6, 6))
+        """Load and compile before the first person waits for it, but not while the first page is being made."""
+        self._needed.wait(FIRST_PAGE)
+        if not self.line.closed:
+            Eraser(self.engine).erase(np.zeros((32, 32, 3), np.uint8), Box(12, 12, 6, 6))
 
-    # -- desks
+    def need_engine(self) -> None:
+        """Somebody will soon press a button."""
+        self._needed.set()
 
-    def desk(self, session: str | None) -> Desk:
-        """The desk of this browser tab. Raises InputError where the caller has none and cannot have one."""
+    # -- tabs
+
+    def tab(self, session: str | None, key: Any = None) -> Tab:
+        """Of this browser tab. key: the secret name of the desk it had before it was loaded anew. Raises InputError
+        where the caller has none and cannot have one."""
         if not session:
             raise InputError("this page has no session", hint="reload it")
         with self._lock:
-            if session not in self.desks:
-                self.desks[session] = Desk(self.folders.new_desk())
-            desk = self.desks[session]
-            desk.last_used = time.time()
-            return desk
+            known = self._by_key.get(key) if isinstance(key, str) else None
+            if known is not None:
+                self.tabs[session] = known
+            elif session not in self.tabs:
+                folder = self.folders.new_desk()
+                desk = Desk(folder, room=self.folders.check_room, most_bytes=self.limits.gigabytes * 0.25e9)
+                self.tabs[session] = self._by_key[folder.name] = Tab(desk)
+            tab = self.tabs[session]
+        tab.hear()
+        return tab
 
     def left(self, session: str | None) -> None:
-        """A tab was closed, or lost its connection: its work stops; its pictures stay until they are too old."""
-        desk = self.desks.get(session or "")
-        if desk is not None and desk.job is not None:
-            self.line.stop(desk.job)
+        """A tab was closed, or lost its connection: its work stops unless it is heard of again; its pictures stay until
+        they are too old."""
+        tab = self.tabs.get(session or "")
+        if tab is not None:
+            tab.leave()
 
     def sweep(self, now: float | None = None) -> None:
         """Remove the desks that nobody has used for too long."""
         oldest = (time.time() if now is None else now) - self.folders.keep_seconds
         with self._lock:
-            old = [name for name, desk in self.desks.items() if desk.last_used < oldest and desk.job is None]
-            removed = [self.desks.pop(name) for name in old]
-        for desk in removed:
-            desk.remove()
+            removed = [
+                tab
+                for tab in self._by_key.values()
+                if tab.last_used < oldest and tab.run is None and not tab.lock.locked()
+            ]
+            for tab in removed:
+                del self._by_key[tab.desk.folder.name]
+            self.tabs = {name: tab for name, tab in self.tabs.items() if tab.desk.folder.name in self._by_key}
+        for tab in removed:
+            tab.desk.remove()
 
     # -- what people do
 
-    async def open(self, session: str | None, path: Any, name: Any) -> View:
+    async def open(self, session: str | None, told: View) -> View:
         """A photograph that the browser has sent."""
-        desk = self.desk(session)
-        sent = Path(str(path))
+        tab = self.tab(session, told.get("key"))
+        sent = Path(str(told.get("path")))
         if not self.folders.is_upload(sent):
-            return self.view(desk, error="The photo did not arrive. Please choose it again.")
-        view = await self._open(desk, sent, clean_name(str(name)))
+            return self._answer(tab, told, error="The photo did not arrive. Please choose it again.")
+        view = await self._open(tab, told, sent, clean_name(str(told.get("name"))))
         with contextlib.suppress(OSError):
             sent.unlink()
         return view
 
-    async def example(self, session: str | None, number: Any) -> View:
-        desk = self.desk(session)
+    async def example(self, session: str | None, told: View) -> View:
+        tab, number = self.tab(session, told.get("key")), told.get("number")
         example = EXAMPLES[number if isinstance(number, int) and 0 <= number < len(EXAMPLES) else 0]
         with resources.as_file(resources.files("eraser") / "data" / example.file) as path:
-            return await self._open(desk, path, example.file)
+            return await self._open(tab, told, path, example.file)
 
-    async def _open(self, desk: Desk, path: Path, name: str) -> View:
-        if desk.job is not None:
-            self.line.stop(desk.job)
-        while desk.job is not None:  # at most a step; what it makes must not land among the new photograph's
-            await asyncio.sleep(0.02)
-        try:
-            await asyncio.to_thread(desk.open, path, name, most_megapixels=self.limits.megapixels)
-        except (EraserError, OSError) as error:
-            return self.view(desk, error=_say(error, (str(path), name), (str(path.resolve()), name)))
-        return self.view(desk, text="Paint over what is to vanish.", opened=True)
+    async def _open(self, tab: Tab, told: View, path: Path, name: str) -> View:
+        self.need_engine()
+        async with tab.lock:
+            while tab.run is not None:  # at most a step; what it makes must not land among the new photograph's
+                tab.run.stop()
+                await sleep(0.02)
+            try:
+                await to_thread(tab.desk.open, path, name, most_megapixels=self.limits.megapixels)
+            except Exception as error:
+                return self._answer(tab, told, error=self.explain(error, (str(path), name), (path.name, name)))
+            return self._answer(tab, told, text="Paint over what is to vanish.", opened=True)
 
-    def go_to(self, session: str | None, number: Any) -> View:
+    async def go_to(self, session: str | None, told: View) -> View:
         """Back, or forth, to a step."""
-        desk = self.desk(session)
-        if number not in desk.steps:
-            return self.view(desk, error="That step is no longer here.")
-        desk.current = number
-        return self.view(desk)
+        tab, number = self.tab(session, told.get("key")), told.get("number")
+        if not isinstance(number, int) or number not in tab.desk.steps:
+            return self._answer(tab, told, error="That step is no longer here.")
+        tab.desk.current = number
+        return self._answer(tab, told)
 
-    def take(self, session: str | None, number: Any) -> View:
-        desk = self.desk(session)
-        desk.take(number)
-        return self.view(desk)
+    async def take(self, session: str | None, told: View) -> View:
+        """Go on from a variation."""
+        tab, number = self.tab(session, told.get("key")), told.get("number")
+        if isinstance(number, int):
+            tab.desk.take(number)
+        return self._answer(tab, told)
 
-    async def download(self, session: str | None, number: Any) -> View:
-        desk = self.desk(session)
-        if number not in desk.steps:
-            return self.view(desk, error="That step is no longer here.")
-        try:
-            path, losses = await asyncio.to_thread(desk.download, number)
-        except (EraserError, OSError) as error:
-            return self.view(desk, error=_say(error, (str(desk.folder), "")))
-        text = f"{path.name}, {path.stat().st_size / 1e6:.1f} MB" + "".join(f". Note: {loss}" for loss in losses)
-        return self.view(desk, text=text, download={"url": url(path), "name": path.name})
+    async def download(self, session: str | None, told: View) -> View:
+        tab, number = self.tab(session, told.get("key")), told.get("number")
+        async with tab.lock:
+            if not isinstance(number, int) or number not in tab.desk.steps:
+                return self._answer(tab, told, error="That step is no longer here.")
+            try:
+                path, losses = await to_thread(tab.desk.download, number)
+                size = path.stat().st_size
+            except Exception as error:
+                return self._answer(tab, told, error=self.explain(error))
+        text = f"{path.name}, {size / 1e6:.1f} MB" + "".join(f". Note: {loss}" for loss in losses)
+        return self._answer(tab, told, text=text, download={"url": picture_url(path), "name": path.name})
 
-    def stop(self, session: str | None) -> None:
-        desk = self.desk(session)
-        if desk.job is not None:
-            self.line.stop(desk.job)
-
-    def erase(
-        self, session: str | None, told: dict[str, Any], choose: Callable[[], Settings]
-    ) -> AsyncGenerator[View, None]:
+    def erase(self, session: str | None, told: View, choose: Callable[[], Settings]) -> AsyncGenerator[View, None]:
         def task_of(step: Step) -> Task:
             return Erasing(screen.read_mask(told.get("mask"), screen.screen_size(step.size)))
 
         return self._ask(session, told, choose, task_of)
 
-    def extend(
-        self, session: str | None, told: dict[str, Any], choose: Callable[[], Settings]
-    ) -> AsyncGenerator[View, None]:
+    def extend(self, session: str | None, told: View, choose: Callable[[], Settings]) -> AsyncGenerator[View, None]:
         def task_of(step: Step) -> Task:
             return extending(step.size, aspect=told.get("aspect"), sides=told.get("sides"))
 
@@ -186,217 +212,88 @@ class Studio:
     async def _ask(
         self,
         session: str | None,
-        told: dict[str, Any],
+        told: View,
         choose: Callable[[], Settings],
         task_of: Callable[[Step], Task],
     ) -> AsyncGenerator[View, None]:
-        desk = self.desk(session)
-        step = desk.step
-        if step is None:
-            yield self.view(desk, error="There is no photo yet. Choose one, drop it here or paste it.")
-            return
+        """Views until the work is done. Who stops listening does not stop the work at once."""
+        self.need_engine()
+        tab = self.tab(session, told.get("key"))
+        ticket = ticket_of(told) or secrets.token_hex(8)
         try:
-            settings = choose()
-            task = task_of(step)
-        except EraserError as error:
-            yield self.view(desk, error=_say(error))
+            step = tab.desk.step
+            if step is None:
+                raise InputError("there is no photo yet", hint="choose one, drop it here or paste it")
+            run = start(
+                tab, task_of(step), choose(), lambda: Run(tab, self.line, ticket, self.explain),
+                again=bool(told.get("variations")), most_megapixels=self.limits.megapixels,
+            )  # fmt: skip
+        except Exception as error:
+            yield self._answer(tab, told, error=self.explain(error))
             return
-        async with contextlib.aclosing(
-            self._run(desk, step, task, settings, again=bool(told.get("variations")))
-        ) as views:
-            async for view in views:
-                yield view
+        async with contextlib.aclosing(run.changes()) as changes:
+            async for _ in changes:
+                yield await self.view_of_work(tab)
+        yield await self.view_of_work(tab, ticket)
 
-    async def _run(
-        self, desk: Desk, base: Step, task: Task, settings: Settings, *, again: bool
-    ) -> AsyncGenerator[View, None]:
-        """Once, or with `again` several times with other seeds; then what was last done is done again if nothing new is
-        asked for."""
-        if desk.job is not None:
-            yield self.view(desk, error="Something is being painted already. Wait for it, or press Stop.")
-            return
-        seeds = [settings.seed]
-        if again:
-            empty = not (task.mask.any() if isinstance(task, Erasing) else any(task.sides.values()))
-            parent = desk.steps.get(base.parent or 0)
-            done = base.task
-            if empty and done is not None and parent is not None:
-                seeds = [base.seed + 1 + i for i in range(VARIATIONS)]
-                base, task = parent, done
-            else:
-                seeds = [settings.seed + i for i in range(VARIATIONS)]
-        try:
-            task.check()
-            desk.drop_variations()
-            for i, seed in enumerate(seeds):
-                words = f"Variation {i + 1} of {len(seeds)}" if again else ""
-                chosen = replace(settings, seed=seed % MOST_SEED)
-                async with contextlib.aclosing(self._paint(desk, base, task, chosen, words, again)) as views:
-                    async for view in views:
-                        yield view
-        except (EraserError, OSError) as error:
-            if isinstance(error, Cancelled):
-                yield self.view(desk, text="Stopped. Nothing was changed.")
-            elif self.line.closed:
-                yield self.view(desk, error="The server is stopping. When it runs again, reload this page.")
-            else:
-                yield self.view(desk, error=_say(error, (str(desk.folder), "")))
-            return
-        if again:
-            yield self.view(desk, text="Choose the one you like best.")
+    # -- what the page asks for beside that, by its desk's secret name
 
-    async def _paint(
-        self, desk: Desk, base: Step, task: Task, settings: Settings, words: str, as_variation: bool
-    ) -> AsyncGenerator[View, None]:
-        target = task.target(base.size)
+    async def look(self, key: str, ticket: str) -> View | None:
+        """How things stand; None for a desk that is no longer here. ticket: of what the page waits for."""
+        tab = self._by_key.get(key)
+        if tab is None:
+            return None
+        tab.hear()
+        return await self.view_of_work(tab, ticket)
 
-        def work(job: Job) -> Generator[Progress, None, tuple[Step, str]]:
-            start = time.monotonic()
-            yield Progress(0.0, "reading the photo")
-            session = Eraser(settings.engine)
-            photo = yield from task.steps(session, desk.photo(base), settings)
-            return desk.result(photo, base, task, settings.seed, time.monotonic() - start), session.info.name
+    async def stop(self, key: str, ticket: str) -> None:
+        """End the work with this ticket, also if it has not come yet."""
+        tab = self._by_key.get(key)
+        if tab is not None:
+            tab.hear()
+            tab.stopped.append(ticket)
+            if tab.run is not None and tab.run.ticket == ticket:
+                tab.run.stop()
 
-        desk.job = job = self.line.job(work)
-        try:
-            async with contextlib.aclosing(self.line.follow(job)) as all_news:
-                async for news in all_news:
-                    desk.last_used = time.time()
-                    yield self.view(desk, busy=await asyncio.to_thread(_busy, news, target, words))
-        finally:
-            desk.job = None
-        step, engine = job.result
-        if as_variation:
-            desk.variations.append(step)
-            yield self.view(desk, busy={"text": words, "fraction": 1.0})
-        else:
-            desk.add(step)
-            text = f"{task.label} in {step.seconds:.1f} s on the processor, engine {engine}, seed {step.seed}."
-            yield self.view(desk, text=text, painted=True)
-
-    # -- the API
-
-    async def answer(
-        self,
-        path: str | None,
-        make: Callable[[Eraser, files.Photo], Generator[Progress, None, files.Photo]],
-        *,
-        engine: str,
-        ending: str,
-        tell: Callable[[float, str], None],
-    ) -> str:
-        """One call of the API: the path of the result. Raises EraserError."""
-        if not path:
-            raise InputError("there is no photo", hint="send one as image")
-        source = Path(path)
-        name = clean_name(source.name)
-        folder = self.desk(f"call {secrets.token_hex(16)}").folder  # swept like those of tabs
-
-        def work(job: Job) -> Generator[Progress, None, str]:
-            facts = files.probe(source)
-            if facts.megapixels > self.limits.megapixels:
-                raise OutOfRange(
-                    f"{name} has {facts.megapixels:.0f} megapixels, the limit is {self.limits.megapixels:g}"
-                )
-            photo = files.read(source)
-            suffix = Path(name).suffix
-            if suffix.lower() not in files.FORMATS:
-                suffix = ".png"
-            result = yield from make(Eraser(engine), photo)
-            out = folder / f"{Path(name).stem}-{ending}{suffix}"
-            files.write(result, out)
-            return str(out)
-
-        job = self.line.job(work)
-        async with contextlib.aclosing(self.line.follow(job)) as all_news:
-            async for news in all_news:
-                tell(news.fraction, f"{news.ahead} ahead in the queue" if news.ahead else news.note)
-        answer: str = job.result
-        return answer
+    async def leave(self, key: str) -> None:
+        """The page is closed, or loaded anew: then it is heard of at once."""
+        tab = self._by_key.get(key)
+        if tab is not None:
+            tab.leave(LOADING)
 
     # -- what the page shows
 
-    def view(
-        self,
-        desk: Desk,
-        *,
-        text: str = "",
-        error: str = "",
-        busy: View | None = None,
-        download: View | None = None,
-        opened: bool = False,
-        painted: bool = False,
-    ) -> View:
-        """Everything that the page draws, as JSON."""
-        step = desk.step
-        view: View = {
-            "serial": time.monotonic_ns(),
-            "text": text,
-            "error": error,
-            "busy": busy,
-            "download": download,
-            "opened": opened,
-            "painted": painted,
-            "photo": None,
-            "steps": [_thumb(each) for each in sorted(desk.steps.values(), key=lambda each: each.number)],
-            "variations": [_thumb(each) for each in desk.variations],
-            "current": desk.current,
-        }
-        if step is not None:
-            parent = desk.steps.get(step.parent or 0)
-            copy = screen.screen_size(step.size)
-            view["photo"] = {
-                "url": url(step.copy),
-                "before": url(parent.copy) if parent is not None and parent.size == step.size else "",
-                "width": step.size.width,
-                "height": step.size.height,
-                "copyWidth": copy.width,
-                "copyHeight": copy.height,
-                "name": desk.name,
-                "facts": desk.facts,
-            }
-        return view
+    async def view_of_work(self, tab: Tab, ticket: str = "") -> View:
+        """With what is being done, or how what has this ticket ended."""
+        run = tab.run
+        if run is not None:
+            preview = await preview_view(run)
+            if not run.done:
+                view = self.view(tab)
+                view["busy"]["preview"] = preview
+                return view
+        end = tab.ends.get(ticket)
+        return self.view(tab) if end is None else self.view(tab, answers=ticket, **end)
+
+    def _answer(self, tab: Tab, told: View, **facts: Any) -> View:
+        """To something that the page asked; kept in case that it gets lost."""
+        if ticket_of(told):
+            tab.end(ticket_of(told), {name: value for name, value in facts.items() if name != "download"})
+        return self.view(tab, answers=ticket_of(told), **facts)
+
+    def view(self, tab: Tab, **facts: Any) -> View:
+        """Everything that the page draws. Each view is newer than those before it."""
+        told: View = {"text": "", "error": "", "download": None, "opened": False, "painted": False, "answers": ""}
+        told |= {"serial": next(self._serial), "server": self.server, "working": tab.lock.locked()}
+        told |= {"busy": busy_view(tab.run) if tab.run is not None else None}
+        return told | facts | desk_view(tab.desk)
+
+    def explain(self, error: BaseException, *names: tuple[str, str]) -> str:
+        if self.line.closed and isinstance(error, EraserError):
+            return "The server is stopping. When it runs again, reload this page."
+        return explain(error, self.folders.root, *names)
 
 
-def url(path: Path) -> str:
-    return f"{FILES}{path.as_posix()}"
-
-
-def _thumb(step: Step) -> View:
-    label = step.label if not step.seconds else f"{step.label}, seed {step.seed}, {step.seconds:.1f} s"
-    return {"number": step.number, "label": label, "title": step.label, "thumb": url(step.thumb), "url": url(step.copy)}
-
-
-def _busy(news: News, target: dict[str, float], words: str) -> View:
-    text = news.note or "starting"
-    if news.ahead:
-        text = f"waiting, {news.ahead} {'job comes' if news.ahead == 1 else 'jobs come'} first"
-    busy: View = {
-        "text": f"{words}: {text}" if words else f"{text[:1].upper()}{text[1:]}",
-        "fraction": news.fraction,
-        "ahead": news.ahead,
-    }
-    if news.preview is not None:
-        values, box = news.preview
-        whole = Size(int(target["width"]), int(target["height"])).box
-        box = box or whole
-        busy["preview"] = {
-            "url": screen.preview_url(values),
-            # in shares of the whole result
-            "x": box.x / whole.width, "y": box.y / whole.height,
-            "width": box.width / whole.width, "height": box.height / whole.height,
-        }  # fmt: skip
-    return busy
-
-
-def _say(error: Exception, *hidden: tuple[str, str]) -> str:
-    if isinstance(error, TooBusy):
-        return "Many people are waiting just now. Try again in a minute."
-    if isinstance(error, EraserError):
-        return sentence(error, *hidden)
-    traceback.print_exception(error)
-    return "The server's disk would not take it. Try again later."
-
-
-def engine_choices(infos: Iterable[eraser.EngineInfo]) -> list[tuple[str, str]]:
-    return [("choose for me", "auto"), *((f"{info.name}: {info.summary}", info.name) for info in infos)]
+def ticket_of(told: View) -> str:
+    """The page's name for what it asks."""
+    return str(told.get("ticket") or "")[:64]

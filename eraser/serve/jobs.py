@@ -1,4 +1,4 @@
-"""Jobs, one at a time: a thread works on them, the event loop hears how far they are."""
+"""Jobs in one line: threads work on them, by itself one, and the event loop hears how far they are."""
 
 from __future__ import annotations
 
@@ -108,21 +108,23 @@ class Job:
 
 
 class Worker:
-    """One thread that works on jobs in the order in which they came."""
+    """Threads, by itself one, that work on jobs in the order in which they came."""
 
-    def __init__(self, prepare: Callable[[], None], *, most_waiting: int) -> None:
-        """prepare: called in the thread before the first job, as loading an engine takes a while."""
+    def __init__(self, prepare: Callable[[], None], *, most_waiting: int, at_once: int = 1) -> None:
+        """prepare: called in a thread before the first job, as loading an engine takes a while."""
         self._most_waiting = most_waiting
-        self._prepare = prepare
+        self._prepare: Callable[[], None] | None = prepare
+        self._preparing = threading.Lock()
         self._waiting: deque[Job] = deque()
-        self._running: Job | None = None
+        self._running: list[Job] = []
         self._closed = False
         self._ready = threading.Condition()
         self._last_used = time.monotonic()
-        self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+        self._threads = [threading.Thread(target=self._work, name="engine", daemon=True) for _ in range(at_once)]
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, job: Job) -> Job:
         """Raises TooBusy."""
@@ -146,17 +148,17 @@ class Worker:
             job.run()  # says that it is cancelled, without starting
 
     def before(self, job: Job) -> int:
-        """How many jobs come first."""
+        """How many jobs must end before its turn comes."""
         with self._ready:
             if job not in self._waiting:
                 return 0
-            return self._waiting.index(job) + (self._running is not None)
+            return max(0, self._waiting.index(job) + 1 + len(self._running) - len(self._threads))
 
     @property
     def counts(self) -> tuple[int, int]:
         """How many jobs run and how many wait."""
         with self._ready:
-            return int(self._running is not None), len(self._waiting)
+            return len(self._running), len(self._waiting)
 
     def touch(self) -> None:
         self._last_used = time.monotonic()
@@ -170,29 +172,41 @@ class Worker:
         """Cancel everything and take no more."""
         with self._ready:
             self._closed = True
-            jobs = [*self._waiting, *([self._running] if self._running else [])]
-            self._ready.notify()
+            jobs = [*self._waiting, *self._running]
+            self._ready.notify_all()
         for job in jobs:
             self.cancel(job, TooBusy("the engine was told to stop", hint="try again; the next call starts it afresh"))
 
     def join(self, timeout: float) -> None:
-        if self._thread.is_alive():
-            self._thread.join(timeout)
+        """Wait for the threads, `timeout` seconds in all."""
+        latest = time.monotonic() + timeout
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(max(0.0, latest - time.monotonic()))
 
     def _work(self) -> None:
-        try:
-            self._prepare()
-        except Exception:  # each job then says why
-            traceback.print_exc()
-        while True:
+        with self._preparing:  # the others wait for the first one
+            prepare, self._prepare = self._prepare, None
+            if prepare is not None:
+                try:
+                    prepare()
+                except Exception:  # each job then says why
+                    traceback.print_exc()
+        while (job := self._next()) is not None:
+            job.run()
             with self._ready:
-                self._running = None
+                self._running.remove(job)
                 self.touch()
-                while not self._waiting and not self._closed:
-                    self._ready.wait()
-                if self._closed:
-                    return
-                self._running = self._waiting.popleft()
-                running = self._running
-            running.run()
-            del running
+            del job
+
+    def _next(self) -> Job | None:
+        """The job whose turn it is, waited for; None when the worker is closed."""
+        with self._ready:
+            self.touch()
+            while not self._waiting and not self._closed:
+                self._ready.wait()
+            if self._closed:
+                return None
+            job = self._waiting.popleft()
+            self._running.append(job)
+            return job

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import io
 import os
 import re
 import shutil
@@ -9,11 +12,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -94,13 +99,13 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
 @pytest.fixture(scope="session")
 def real(start_server: Callable[..., Server]) -> Server:
     """With the engine that ships."""
-    return start_server("--most-megapixels", "13", "--most-megabytes", "20")
+    return start_server("--most-megapixels", "25", "--most-megabytes", "20")
 
 
 @pytest.fixture(scope="session")
 def slow(start_server: Callable[..., Server]) -> Server:
-    """With an engine of many steps of a fifth of a second."""
-    return start_server("--engine", "toy", "--steps", "100", "--step-seconds", "0.2")
+    """With an engine of many steps of a fifth of a second, on a server of little patience."""
+    return start_server("--engine", "toy", "--steps", "100", "--step-seconds", "0.2", "--patience", "4")
 
 
 @pytest.fixture(scope="session")
@@ -120,10 +125,60 @@ def browser() -> Iterator[Any]:
         opened.close()
 
 
+class Cable:
+    """Between a browser and a server; it can be cut and mended."""
+
+    def __init__(self, server: Server) -> None:
+        self._to = ("127.0.0.1", server.port)
+        self._ends: list[socket.socket] = []
+        self._is_cut = False
+        self._door = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._door.getsockname()[1]}/"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        self._is_cut = True
+        for end in self._ends:
+            _close(end)
+
+    def mend(self) -> None:
+        self._is_cut = False
+
+    def close(self) -> None:
+        self.cut()
+        self._door.shutdown(socket.SHUT_RDWR)
+        self._door.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._door.accept()
+                if self._is_cut:
+                    _close(near)
+                    continue
+                far = socket.create_connection(self._to)
+                self._ends += [near, far]
+                for pair in ((near, far), (far, near)):
+                    threading.Thread(target=self._pump, args=pair, daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+        for end in (source, sink):
+            _close(end)
+
+
+def _close(end: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)
+    end.close()
+
+
 class Page:
     """A tab with the demo in it, and what a person does there."""
 
-    def __init__(self, browser: Any, server: Server, *, query: str = "", **options: Any) -> None:
+    def __init__(self, browser: Any, server: Server | Cable, *, query: str = "", **options: Any) -> None:
         self.context = browser.new_context(**({"viewport": {"width": 1280, "height": 850}} | options))
         self.tab = self.context.new_page()
         self.asked: list[str] = []
@@ -176,7 +231,7 @@ class Page:
 
     def says(self, words: str) -> None:
         self.tab.wait_for_function(
-            "words => document.querySelector('.bench .status').textContent.includes(words)", arg=words
+            "words => document.querySelector('.bench .status')?.textContent.includes(words)", arg=words
         )
 
     def save(self, to: Path, what: str = "save") -> Path:
@@ -196,23 +251,35 @@ class Page:
         count: int = self.tab.locator(".bench .steps li").count()
         return count
 
+    def advance(self, **settings: str) -> None:
+        """Fill in the Advanced fold: seed, grow, prompt."""
+        fold = self.tab.locator("#advanced")
+        labels = {"seed": "Seed", "grow": "Widen by", "prompt": "What is to be there instead"}
+        if not fold.get_by_label("Seed").is_visible():
+            fold.get_by_role("button", name="Advanced").click()
+        for name, value in settings.items():
+            fold.get_by_label(labels[name]).fill(value)
+            fold.get_by_label(labels[name]).blur()
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(H, W) bool: what is painted on the screen copy."""
+        url = self.tab.evaluate("document.querySelector('canvas.mask').toDataURL('image/png')")
+        image = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+        return np.asarray(image.convert("RGBA"))[:, :, 3] >= 128
+
     @property
     def painted(self) -> int:
         """Pixels of paint on the screen copy."""
-        count: int = self.tab.evaluate(
-            """() => { const c = document.querySelector('canvas.mask');
-                const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
-                let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 127; return n; }"""
-        )
-        return count
+        return int(self.mask.sum())
 
 
 @pytest.fixture
 def visit(browser: Any) -> Iterator[Callable[..., Page]]:
     """visit(server) is a fresh tab; afterwards no script of any tab failed, and nobody but the server was asked."""
-    pages: list[tuple[Page, Server]] = []
+    pages: list[tuple[Page, Server | Cable]] = []
 
-    def open_tab(server: Server, **options: Any) -> Page:
+    def open_tab(server: Server | Cable, **options: Any) -> Page:
         pages.append((Page(browser, server, **options), server))
         return pages[-1][0]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import io
 import os
 import socket
@@ -21,7 +22,7 @@ from PIL import Image
 import eraser
 from eraser import files
 from eraser.engines.base import Progress
-from eraser.errors import OutOfRange, SizeMismatch
+from eraser.errors import Cancelled, InputError, OutOfRange, SizeMismatch
 from eraser.geometry import Box, Size
 from eraser.provenance import DIGITAL_SOURCE_TYPE, TRAINED
 from eraser.serve.jobs import Job
@@ -30,10 +31,13 @@ from tests.doors.web.scenes import scene
 
 pytest.importorskip("gradio", reason="gradio is not installed: pip install 'magic-eraser[web]'")
 
-from web_demo import screen
-from web_demo.desk import Desk, Erasing, Settings, clean_name, extending
+from web_demo import runs, screen
+from web_demo.calls import Calls
+from web_demo.desk import Desk, clean_name
 from web_demo.folders import Folders
 from web_demo.studio import Limits, Studio
+from web_demo.tasks import Erasing, Settings, extending, settings
+from web_demo.words import sentence
 from web_demo.work import Line
 
 
@@ -144,21 +148,32 @@ async def last(views: AsyncGenerator[Any, None]) -> Any:
     return [view async for view in views][-1]
 
 
+def send(studio: Studio, pixels: np.ndarray, name: str = "photo.png") -> dict[str, Any]:
+    """An upload, as the page tells of it."""
+    folder = studio.folders.new_answer()
+    Image.fromarray(pixels).save(folder / name)
+    return {"path": str(folder / name), "name": name}
+
+
+SPOT = {"mask": mask_png(np.full((4, 4), 255, np.uint8), 9, 9)}
+LARGE = {"mask": mask_png(np.full((200, 200), 255, np.uint8), 100, 100)}
+
+
 def test_only_what_was_uploaded_is_opened_and_never_another_desk_s(studio: Studio, tmp_path: Path) -> None:
     async def act() -> None:
         secret = tmp_path / "secret.png"
         Image.fromarray(scene(60, 40)).save(secret)
-        theirs = studio.desk("they").folder / "photo.png"
+        theirs = studio.tab("they").desk.folder / "photo.png"
         theirs.write_bytes(secret.read_bytes())
         link = studio.folders.uploads / "link.png"
         link.symlink_to(secret)
         for path in (secret, theirs, link, studio.folders.uploads / "..", ""):
-            view = await studio.open("me", str(path), "photo.png")
+            view = await studio.open("me", {"path": str(path), "name": "photo.png"})
             assert view["photo"] is None
             assert "did not arrive" in view["error"]
         sent = studio.folders.uploads / "sent.png"
         sent.write_bytes(secret.read_bytes())
-        view = await studio.open("me", str(sent), "photo.png")
+        view = await studio.open("me", {"path": str(sent), "name": "photo.png"})
         assert view["photo"]["width"] == 60
         assert not sent.exists()
 
@@ -167,47 +182,110 @@ def test_only_what_was_uploaded_is_opened_and_never_another_desk_s(studio: Studi
 
 def test_pictures_that_nobody_uses_are_removed(studio: Studio) -> None:
     async def act() -> None:
-        await studio.example("early", 0)
-        await studio.example("late", 1)
+        await studio.example("early", {"number": 0})
+        await studio.example("late", {"number": 1})
 
     asyncio.run(act())
-    early, late = studio.desks["early"], studio.desks["late"]
+    early, late = studio.tabs["early"], studio.tabs["late"]
     upload = studio.folders.uploads / "forgotten.jpg"
     upload.write_bytes(b"x")
     studio.folders.sweep()
     studio.sweep()
-    assert early.folder.exists()
+    assert early.desk.folder.exists()
     assert upload.exists()
     late.last_used = time.time() + 1900
     studio.folders.sweep(time.time() + 1801)
     studio.sweep(time.time() + 1801)
-    assert not early.folder.exists()
+    assert not early.desk.folder.exists()
     assert not upload.exists()
-    assert late.folder.exists()
-    assert list(studio.desks) == ["late"]
+    assert late.desk.folder.exists()
+    assert list(studio.tabs) == ["late"]
 
 
-def test_what_the_api_answered_is_removed_too(studio: Studio, tmp_path: Path) -> None:
-    path = tmp_path / "photo.png"
-    Image.fromarray(scene(60, 40)).save(path)
+def test_what_the_api_answered_is_removed_too(studio: Studio) -> None:
     told: list[float] = []
+    sent = Path(send(studio, scene(60, 40))["path"])
 
     async def act() -> str:
-        return await studio.answer(
-            str(path),
-            lambda session, photo: session.outpaint_steps(photo, left=5),
-            engine="auto",
-            ending="extended",
-            tell=lambda fraction, note: told.append(fraction),
-        )
+        return await Calls(studio).extend(
+            "me", lambda fraction, note: told.append(fraction), image=str(sent), sides={"left": "5"}, aspect="",
+            engine="auto", seed=0, prompt="",
+        )  # fmt: skip
 
     result = Path(asyncio.run(act()))
     assert result.name == "photo-extended.png"
     assert files.probe(result).size == Size(65, 40)
     assert told
-    studio.sweep(time.time() + 1801)
+    studio.folders.sweep(time.time() + 1700)
+    assert result.exists()
+    studio.folders.sweep(time.time() + 1801)
     assert not result.exists()
-    assert list(result.parent.parent.iterdir()) == []
+    assert not sent.exists()
+    assert list(studio.folders.uploads.iterdir()) == []  # nor are empty folders left
+
+
+def test_a_call_s_photo_is_not_swept_while_it_waits_and_who_leaves_ends_it(studio: Studio) -> None:
+    sent = Path(send(studio, scene(600, 400))["path"])
+    mask = Path(send(studio, np.full((400, 600), 255, np.uint8) * (np.arange(600) > 100), "mask.png")["path"])
+    old = time.time() - 1790
+    for path in (sent, mask):
+        os.utime(path, (old, old))
+    calls = Calls(studio)
+
+    async def act() -> None:
+        heard = asyncio.Event()
+        asked = asyncio.create_task(
+            calls.erase(
+                "me", lambda *_: heard.set(), image=str(sent), mask=str(mask), engine="", seed=0, grow="auto", prompt=""
+            )
+        )
+        await heard.wait()
+        studio.folders.sweep(time.time() + 20)
+        assert sent.exists()
+        assert mask.exists()
+        calls.left("somebody else")
+        assert studio.line.counts != (0, 0)
+        calls.left("me")
+        with pytest.raises(Cancelled):
+            await asked
+
+    asyncio.run(act())
+
+
+def test_limits_hold_for_what_programs_send_and_get(studio: Studio) -> None:
+    calls = Calls(studio)
+    photo = str(send(studio, scene(60, 40))["path"])
+    wide = str(send(studio, np.zeros((1000, 2000), np.uint8), "wide.png")["path"])
+    object.__setattr__(studio.limits, "megapixels", 1.0)
+
+    async def erase(**changed: Any) -> str:
+        asked: dict[str, Any] = {"image": photo, "mask": photo, "engine": "", "seed": 0, "grow": "auto", "prompt": ""}
+        return await calls.erase("me", lambda *_: None, **asked | changed)
+
+    async def extend(sides: dict[str, str], aspect: str = "") -> str:
+        return await calls.extend(
+            "me", lambda *_: None, image=photo, sides=sides, aspect=aspect, engine="", seed=0, prompt=""
+        )
+
+    async def act() -> None:
+        for changed, words in [
+            ({"image": wide}, "wide.png has 2 megapixels, the limit is 1"),
+            ({"mask": wide}, "wide.png has 2 megapixels, the limit is 1"),
+            ({"seed": -1}, "the seed is -1"),
+            ({"image": "/etc/passwd"}, "the photo is no file that was sent"),
+            ({"mask": ""}, "there is no mask"),
+        ]:
+            with pytest.raises(InputError, match=words):
+                await erase(**changed)
+        for sides, words in [
+            ({"right": "4000", "bottom": "400"}, "the result would have 2 megapixels, and this page makes up to 1"),
+            ({"right": "much"}, '"much", not an amount'),
+            ({}, "nothing is to be added"),
+        ]:
+            with pytest.raises(OutOfRange, match=words):
+                await extend(sides)
+
+    asyncio.run(act())
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
@@ -233,21 +311,47 @@ def test_as_many_jobs_run_at_once_as_the_option_says(at_once: int) -> None:
     assert line.counts == (0, 0)
 
 
+def test_a_short_job_does_not_wait_behind_a_long_one_while_an_engine_is_idle() -> None:
+    line = Line(at_once=2, most_waiting=9, prepare=lambda: None)
+    line.start()
+
+    def lasting(seconds: float) -> Any:
+        def work(job: Job) -> Generator[Progress, None, str]:
+            start = time.monotonic()
+            while time.monotonic() - start < seconds:
+                yield Progress(0.5, "at it")
+                time.sleep(0.01)
+            return "done"
+
+        return work
+
+    async def act() -> None:
+        long = line.follow(line.job(lasting(60)))
+        await anext(long)
+        for _ in range(3):  # whichever engine they were given to, one of them is busy for a minute
+            jobs = [line.job(lasting(0.02)) for _ in range(3)]
+            await asyncio.wait_for(asyncio.gather(*(last(line.follow(job)) for job in jobs)), 30)
+        await long.aclose()
+
+    asyncio.run(act())
+    line.close()
+
+
 def test_a_long_history_gives_up_its_middle_and_keeps_the_original(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("web_demo.desk.MOST_STEPS", 4)
 
     async def act() -> None:
-        await studio.example("me", 0)
-        desk = studio.desk("me")
+        await studio.example("me", {"number": 0})
+        desk = studio.tab("me").desk
         for _ in range(6):
             mask = mask_png(np.full((4, 4), 255, np.uint8), 300, 50)
             view = await last(studio.erase("me", {"mask": mask}, Settings))
             assert view["error"] == ""
         assert sorted(desk.steps) == [1, 5, 6, 7]
         assert sorted(path.name for path in desk.folder.iterdir()) == ["1", "5", "6", "7"]
-        view = await studio.download("me", 3)
+        view = await studio.download("me", {"number": 3})
         assert "no longer here" in view["error"]
 
     asyncio.run(act())
@@ -257,12 +361,18 @@ def test_nothing_on_the_desk_and_nonsense_are_answered_with_sentences(studio: St
     async def act() -> None:
         assert "no photo yet" in (await last(studio.erase("me", {}, Settings)))["error"]
         assert "no photo yet" in (await last(studio.extend("me", {}, Settings)))["error"]
-        await studio.example("me", "nonsense")
+        await studio.example("me", {"number": "nonsense"})
         assert "-5" in (await last(studio.extend("me", {"sides": {"left": -5}}, Settings)))["error"]
         assert "aspect" in (await last(studio.extend("me", {"aspect": "x"}, Settings)))["error"]
-        mask = {"mask": mask_png(np.full((4, 4), 255, np.uint8), 9, 9)}
-        view = await last(studio.erase("me", mask, lambda: Settings(engine="none")))
+        view = await last(studio.erase("me", SPOT, lambda: Settings(engine="none")))
         assert 'There is no engine "none"' in view["error"]
+        for seed in (-5, 2**63, float("inf"), 0.5, "x"):
+            view = await last(studio.erase("me", SPOT, lambda seed=seed: settings("auto", seed, "auto", "")))
+            assert "The seed is" in view["error"]
+            assert view["busy"] is None
+        for act in (studio.go_to, studio.download):
+            assert "no longer here" in (await act("me", {"number": [1]}))["error"]
+        assert (await studio.take("me", {"number": 99}))["current"] == 1
 
     asyncio.run(act())
     start = time.monotonic()
@@ -273,17 +383,16 @@ def test_nothing_on_the_desk_and_nonsense_are_answered_with_sentences(studio: St
 
 def test_a_picture_opened_in_mid_run_ends_the_run(studio: Studio) -> None:
     async def act() -> None:
-        await studio.example("me", 0)
-        desk = studio.desk("me")
-        mask = {"mask": mask_png(np.full((200, 200), 255, np.uint8), 100, 100)}
-        views = studio.erase("me", mask, Settings)
+        await studio.example("me", {"number": 0})
+        desk = studio.tab("me").desk
+        views = studio.erase("me", LARGE, Settings)
         assert (await anext(views))["busy"]
 
         async def listen() -> Any:
             return await last(views)
 
         listening = asyncio.create_task(listen())
-        await studio.example("me", 1)
+        await studio.example("me", {"number": 1})
         assert "Stopped" in (await listening)["text"]
         assert len(desk.steps) == 1
         assert desk.name == "astronaut.webp"
@@ -291,9 +400,217 @@ def test_a_picture_opened_in_mid_run_ends_the_run(studio: Studio) -> None:
     asyncio.run(act())
 
 
-def test_all_painted_is_noticed_before_anything_runs() -> None:
-    with pytest.raises(Exception, match="whole photograph"):
-        Erasing(np.ones((3, 3), np.bool_)).check()
+def test_two_photos_opened_at_once_leave_one_of_them_whole_and_views_are_in_order(studio: Studio) -> None:
+    async def act() -> None:
+        photos = [scene(300 + 10 * i, 200, i) for i in range(6)]
+        told = [send(studio, pixels, f"{i}.png") for i, pixels in enumerate(photos)]
+        views = await asyncio.gather(*(studio.open("me", each) for each in told))
+        desk = studio.tab("me").desk
+        assert len(desk.steps) == 1
+        kept = int(desk.name.removesuffix(".png"))
+        assert (desk.photo(desk.steps[desk.current]).pixels == photos[kept]).all()
+        newest = max(views, key=lambda view: view["serial"])
+        assert newest["photo"]["name"] == desk.name
+        assert len({view["serial"] for view in views}) == 6
+        assert len([path for path in desk.folder.iterdir() if path.is_dir()]) == 1
+
+    asyncio.run(act())
+
+
+def test_a_photo_that_cannot_be_kept_leaves_what_was_there(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def act() -> None:
+        await studio.example("me", {"number": 0})
+        desk = studio.tab("me").desk
+        await last(studio.erase("me", SPOT, Settings))
+        for broken in ("numpy.save", "web_demo.screen.screen_copy", "web_demo.desk._write"):
+            with monkeypatch.context() as patched:
+                patched.setattr(broken, full)
+                view = await studio.example("me", {"number": 1})
+                assert "could not keep the picture (No space left on device)" in view["error"]
+                view = await last(studio.erase("me", SPOT, Settings))
+                assert "could not keep the picture (No space left on device)" in view["error"]
+            assert sorted(desk.steps) == [1, 2]
+            assert desk.name == "rocket.jpg"
+            assert sorted(path.name for path in desk.folder.iterdir()) == ["1", "2"]
+            assert (await studio.go_to("me", {"number": 1}))["photo"]
+
+    asyncio.run(act())
+
+
+def test_a_defect_is_said_in_a_sentence_and_nothing_goes_on(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise ValueError(f"a defect in {studio.folders.root}")
+
+    async def act() -> None:
+        await studio.example("me", {"number": 0})
+        for place in (
+            "web_demo.work.Line.job", "web_demo.work.Line.follow", "web_demo.desk.Desk.result",
+            "web_demo.tasks.Erasing.check", "web_demo.screen.read_mask",
+        ):  # fmt: skip
+            with monkeypatch.context() as patched:
+                patched.setattr(place, broken)
+                view = await last(studio.erase("me", SPOT | {"ticket": place}, Settings))
+            assert "Something went wrong on the server" in view["error"], place
+            assert view["busy"] is None
+            assert view["answers"] == place
+            assert "a defect in" in capsys.readouterr().err
+        assert "Erased" in (await last(studio.erase("me", SPOT, Settings)))["text"]
+
+    asyncio.run(act())
+
+
+def test_stop_is_heard_before_the_work_has_come(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def act() -> None:
+        view = await studio.example("me", {"number": 0})
+        await studio.stop(view["key"], "t")
+        monkeypatch.setattr(studio.line, "job", None)  # no engine is asked
+        view = await last(studio.erase("me", SPOT | {"ticket": "t"}, Settings))
+        assert view["text"] == "Stopped. Nothing was changed."
+        assert view["answers"] == "t"
+        assert len(view["steps"]) == 1
+
+    asyncio.run(act())
+
+
+def test_who_missed_the_answer_finds_it_later(studio: Studio) -> None:
+    async def act() -> None:
+        opened = await studio.example("me", {"number": 0, "ticket": "a"})
+        assert (await studio.look(opened["key"], "a"))["text"] == opened["text"]
+        views = studio.erase("me", SPOT | {"ticket": "b"}, Settings)
+        await anext(views)
+        await views.aclose()  # the connection drops
+        run = studio.tab("me").run
+        assert run is not None
+        seen = await studio.look(opened["key"], "b")
+        assert seen["busy"]["ticket"] == "b"
+        while not run.done:
+            await asyncio.sleep(0.02)
+        # loaded anew, with another session of Gradio's
+        seen = await studio.look(opened["key"], "b")
+        assert seen["answers"] == "b"
+        assert seen["painted"]
+        assert "Erased in" in seen["text"]
+        again = await studio.go_to("another", {"number": 1, "key": opened["key"]})
+        assert again["key"] == opened["key"]
+        assert len(again["steps"]) == 2
+        assert await studio.look("nobody's", "b") is None
+
+    asyncio.run(act())
+
+
+def test_who_is_gone_for_long_has_no_work_left(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "PATIENCE", 0.2)
+
+    def endless(*_: Any, **__: Any) -> Generator[Progress, None, None]:
+        while True:
+            yield Progress(0.5, "at it")
+            time.sleep(0.01)
+
+    monkeypatch.setattr(Erasing, "steps", endless)
+
+    async def act() -> None:
+        opened = await studio.example("me", {"number": 0})
+        views = studio.erase("me", SPOT | {"ticket": "b"}, Settings)
+        await anext(views)
+        await asyncio.sleep(0.5)
+        assert studio.tab("me").run is not None, "somebody listens"
+        await views.aclose()
+        studio.left("me")
+        while studio.line.counts != (0, 0):
+            await asyncio.sleep(0.02)
+        assert "The connection was lost" in (await studio.look(opened["key"], "b"))["error"]
+
+    asyncio.run(asyncio.wait_for(act(), 60))
+
+
+def test_pictures_have_a_limit_for_each_and_for_all(tmp_path: Path) -> None:
+    picture = 300 * 200 * 3
+    folders = Folders(parent=tmp_path, most_bytes=14 * picture)
+    studio = Studio(Limits(gigabytes=4 * 3.5 * picture / 1e9), folders=folders)
+    studio.line.start()
+
+    async def act() -> None:
+        await studio.open("me", send(studio, scene(300, 200)))
+        desk = studio.tab("me").desk
+        for _ in range(5):
+            assert (await last(studio.erase("me", SPOT, Settings)))["error"] == ""
+        assert sorted(desk.steps) == [1, 5, 6]  # a quarter of 14 is three pictures and a half
+        for i in range(12):
+            view = await studio.open(f"other {i}", send(studio, scene(300, 200, i)))
+            if view["error"]:
+                break
+        assert "keeps as many pictures as it may" in view["error"]
+        assert 2 < i < 11
+        assert folders.used <= folders.most_bytes
+        steps = sorted(desk.steps)
+        assert "keeps as many" in (await studio.open("me", send(studio, scene(300, 200))))["error"]
+        assert sorted(desk.steps) == steps
+
+    asyncio.run(act())
+    studio.close()
+
+
+def test_a_photo_that_is_called_like_the_screen_copy_comes_back_whole(studio: Studio) -> None:
+    async def act() -> None:
+        pixels = scene(2000, 90)
+        await studio.open("me", send(studio, pixels, "screen.png"))
+        view = await studio.download("me", {"number": 1})
+        assert view["download"]["name"] == "screen.png"
+        path = studio.folders.picture(*view["download"]["url"].split("/")[2:])
+        assert path is not None
+        assert (files.read(path).pixels == pixels).all()
+
+    asyncio.run(act())
+
+
+def test_no_path_of_the_server_is_said(studio: Studio) -> None:
+    root = studio.folders.root
+    error = InputError(f"{root}/uploads/ab12/my photo.png is damaged", hint=f'look into "{root}/desks/x/1/pixels.npy"')
+    assert sentence(error, root) == 'my photo.png is damaged. Look into "pixels.npy".'
+
+
+def test_only_folders_of_one_s_own_are_removed(tmp_path: Path) -> None:
+    old = time.time() - 600
+    open_to_all, precious = tmp_path / "magic-eraser-web-open", tmp_path / "precious"
+    for folder in (open_to_all, precious):
+        folder.mkdir()
+        (folder / "photo.png").write_bytes(b"x")
+    open_to_all.chmod(0o777)
+    link = tmp_path / "magic-eraser-web-link"
+    link.symlink_to(precious)
+    (tmp_path / "magic-eraser-web-file").write_bytes(b"x")
+    ours = tmp_path / "magic-eraser-web-ours"
+    ours.mkdir(mode=0o700)
+    for path in (open_to_all, precious, ours):
+        os.utime(path, (old, old))
+    os.utime(link, (old, old), follow_symlinks=False)
+    Folders(parent=tmp_path).close()
+    assert not ours.exists()
+    assert (open_to_all / "photo.png").exists()
+    assert sorted(path.name for path in open_to_all.iterdir()) == ["photo.png"]
+    assert sorted(path.name for path in precious.iterdir()) == ["photo.png"]
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [(np.ones((3, 3), np.bool_), "whole photograph"), (np.zeros((3, 3), np.bool_), "nothing is paint")],
+)
+def test_all_or_nothing_painted_is_noticed_before_an_engine_is_asked(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, mask: np.ndarray, words: str
+) -> None:
+    async def act() -> None:
+        await studio.open("me", send(studio, scene(3, 3)))
+        monkeypatch.setattr(studio.line, "job", None)
+        view = await last(studio.erase("me", {"mask": mask_png(mask * np.uint8(255))}, Settings))
+        assert words in view["error"].lower()
+        assert view["busy"] is None
+
+    asyncio.run(act())
 
 
 def test_without_gradio_the_command_says_what_to_install() -> None:

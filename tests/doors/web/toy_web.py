@@ -12,12 +12,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from eraser import cli
 from eraser.engines import registry
 from eraser.engines.base import EngineInfo, Progress
+from web_demo import runs
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--log", type=Path, required=True, help="what the toy does, a line each")
 parser.add_argument("--steps", type=int, default=3)
 parser.add_argument("--step-seconds", type=float, default=0.0)
+parser.add_argument("--patience", type=float, default=15.0)
 toy, rest = parser.parse_known_args()
+
+
+runs.PATIENCE = toy.patience
 
 
 def log(text: str) -> None:
@@ -26,7 +31,9 @@ def log(text: str) -> None:
 
 
 class ToyEngine:
-    """Paints the mean of what it sees, and a little of the seed."""
+    """Paints the mean of what it sees, and a little of the seed. A prompt of digits is the number of steps."""
+
+    runs_on = "GPU"
 
     def __init__(self, info: EngineInfo) -> None:
         self.info = info
@@ -37,7 +44,9 @@ class ToyEngine:
         if view.pixels.shape[0] <= 32:  # the server's own warming up
             return filled
         try:
-            for step in range(toy.steps):
+            if prompt == "break":
+                raise KeyError("a defect of the engine's")
+            for step in range(int(prompt) if prompt and prompt.isdigit() else toy.steps):
                 yield Progress(step / toy.steps, f"step {step}", lambda: filled)
                 log(f"step {step}, {prompt}")
                 time.sleep(toy.step_seconds)
