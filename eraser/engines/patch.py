@@ -10,7 +10,9 @@ continue each other across the hole are drawn through it first, and the rest is 
 
 from __future__ import annotations
 
+import copy
 import math
+import threading
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
@@ -20,8 +22,17 @@ from eraser.canvas import View
 from eraser.engines import patch_kernels as kernels
 from eraser.engines.base import EngineInfo, Progress
 from eraser.engines.edges import draw_edges
-from eraser.engines.patch_fields import Painting, finer_field, random_field, sharpest_sources, smooth_start, vote
-from eraser.engines.patch_levels import Level, Workers, features_of, grain, level_steps, paint, redraw
+from eraser.engines.patch_fields import (
+    Painting,
+    depth_weights,
+    finer_field,
+    random_field,
+    sharpest_sources,
+    smooth_start,
+    vote,
+)
+from eraser.engines.patch_levels import STRIP, Level, Workers, features_of, level_steps, paint, redraw
+from eraser.engines.patch_small import paint_level
 from eraser.engines.seams import level_rim, level_seams
 from eraser.machine import usable_processors
 from eraser.pyramid import double, push_pull
@@ -55,6 +66,19 @@ class Recipe:
     texture_reach: int = 2
     sharpness: float = 0.02  # of the last vote: sigma² in median patch distances; lower copies, higher blends
     seam_tolerance: float = 0.5  # steps between pieces well above it are edges, and stay
+
+
+ALONE = Workers(1)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where a painting is: at which level, and the hole's values (N, C + 1) after a step, None within one."""
+
+    index: int
+    level: Level
+    values: np.ndarray | None = None
+    steps: int = 1  # since the state before
 
 
 class PatchDenoiser:
@@ -158,6 +182,48 @@ class PatchDenoiser:
         return (weight * np.log2(1 + uses.astype(np.float32) / np.float32(share))).astype(np.int32)
 
 
+def paint_small(
+    level: Level,
+    field: np.ndarray,
+    start: np.ndarray,
+    sigmas: list[float],
+    recipe: Recipe,
+    rng: np.random.Generator,
+    reach: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """A level of one strip, from its start to its end: its field and the hole's values. Costs are left in the level."""
+    steps = len(sigmas) - 1
+    fields = np.stack([field, field])
+    values = start.astype(np.float32)  # a copy
+    share = max(1.0, (1 << kernels.CELL_SHIFT) * len(level.targets) / level.source_count)
+    uses = np.arange(len(level.targets) + 1, dtype=np.float32)
+    foreign = np.empty(0, np.int32) if level.foreign is None else (level.foreign * recipe.foreign).astype(np.int32)
+    last = paint_level(
+        features_of(level, ALONE),
+        level.image,
+        level.width,
+        level.colours,
+        level.targets,
+        level.pixels,
+        fields,
+        level.cost,
+        level.valid,
+        foreign,
+        np.float32(recipe.repetition) * np.log2(1 + uses / np.float32(share)),
+        level.depth,
+        depth_weights(recipe.rim_decay),
+        values,
+        rng.standard_normal((steps, len(values), level.colours), np.float32),
+        np.asarray(sigmas, np.float32),
+        rng.integers(1, 1 << 31, recipe.first_sweeps + (steps - 1) * recipe.sweeps),
+        recipe.first_sweeps,
+        recipe.sweeps,
+        reach,
+        1 / (2 * recipe.sharpness),
+    )
+    return fields[last], values
+
+
 class PatchEngine:
     """See the module. threads: how many to use, all by default; results do not depend on it."""
 
@@ -192,23 +258,53 @@ class PatchEngine:
         steps = [self._step_count(every, index) for index in range(len(every))]
         tracker = Tracker(view, every, [n * (starts if i < coarse else 1) for i, n in enumerate(steps)])
         best: Painting | None = None
-        for start in range(starts):
-            rng = np.random.default_rng((seed, start))
-            painting = yield from self._descend(every, range(coarse), None, rng, tracker)
-            if best is None or painting.mean_cost < best.mean_cost:
-                best = painting
+        if starts:
+            best = yield from self._start(every[:coarse], seed, starts, steps[:coarse], tracker)
         rng = np.random.default_rng((seed, starts))
         if drawing is not None:
             if stages:
-                best = yield from self._descend(every, range(coarse, len(stages)), best, rng, tracker)
+                best = yield from tracker.told(
+                    self._descend(every, range(coarse, len(stages)), best, rng, self._workers)
+                )
             coarse, best = len(stages), (yield from self._undraw(drawing, small[-1], best, rng, tracker))
-        finest = yield from self._descend(every, range(coarse, len(every)), best, rng, tracker)
+        finest = yield from tracker.told(self._descend(every, range(coarse, len(every)), best, rng, self._workers))
         level = finest.level
         del levels, small, stages, every, best  # what is left to do needs the memory of the coarser scales
         result = view.pixels.reshape(len(level.image), -1).copy()
         result[level.pixels] = np.clip((yield from self._finish(finest, tracker)), -1, 1)
         yield Progress(1.0, "seams levelled")
         return result.reshape(view.pixels.shape)
+
+    def _start(
+        self, levels: list[Level], seed: int, count: int, steps: list[int], tracker: Tracker
+    ) -> Generator[Progress, None, Painting]:
+        """Paint these levels several times, as many at once as there are threads; returns the most consistent one."""
+        ended = threading.Event()
+
+        def paint_one(start: int) -> Painting | None:
+            own = [copy.copy(level) for level in levels]  # each keeps patch distances of its own
+            states = self._descend(own, range(len(own)), None, np.random.default_rng((seed, start)), ALONE)
+            while not ended.is_set():
+                try:
+                    next(states)
+                except StopIteration as finished:
+                    painting: Painting = finished.value
+                    return painting
+            return None
+
+        for level in levels[1:]:
+            level.grain  # noqa: B018 - for all of them
+        best: Painting | None = None
+        try:
+            for painting in self._workers.map(paint_one, count):
+                assert painting is not None, "nobody ended it"
+                if best is None or painting.mean_cost < best.mean_cost:
+                    best = painting
+                yield tracker.start(steps, best)
+        finally:
+            ended.set()
+        assert best is not None, "there is at least one start"
+        return best
 
     def _draw_edges(self, levels: list[Level]) -> tuple[list[Level], np.ndarray | None]:
         """The levels, and the picture (n, C + 1) of the last, with edges drawn through the hole; None without edges."""
@@ -254,8 +350,8 @@ class PatchEngine:
         return max(recipe.least_steps, round(steps / math.sqrt(excess)))
 
     def _descend(
-        self, levels: list[Level], which: range, painting: Painting | None, rng: np.random.Generator, tracker: Tracker
-    ) -> Generator[Progress, None, Painting]:
+        self, levels: list[Level], which: range, painting: Painting | None, rng: np.random.Generator, workers: Workers
+    ) -> Generator[State, None, Painting]:
         """Paint these levels, coarsest first, continuing from the painting of the one before."""
         recipe = self._recipe
         for index in which:
@@ -266,18 +362,23 @@ class PatchEngine:
                 sigmas = geometric(*recipe.first_noise)
             else:
                 field = finer_field(painting, level, rng)
-                yield tracker.pause(tracker.note(index))
-                start = vote(level, level.pixels, field, self._workers, decay=recipe.rim_decay)
-                yield tracker.pause(tracker.note(index))
-                high = max(0.04, recipe.noise_share * grain(level))
+                yield State(index, level)
+                start = vote(level, level.pixels, field, workers, decay=recipe.rim_decay)
+                yield State(index, level)
+                high = max(0.04, recipe.noise_share * level.grain)
                 sigmas = geometric(high, recipe.last_noise, self._step_count(levels, index))
                 reach = min(reach, recipe.reach or reach)
             level.cost = np.zeros_like(level.cost)  # paintings keep theirs
-            denoiser = PatchDenoiser(level, field, recipe, rng, self._workers, last=sigmas[-2], reach=reach)
+            if len(level.targets) < 2 * STRIP:  # a single strip
+                field, values = paint_small(level, field, start, sigmas, recipe, rng, reach)
+                painting = Painting(level, field, values, level.cost)
+                yield State(index, level, values, len(sigmas) - 1)
+                continue
+            denoiser = PatchDenoiser(level, field, recipe, rng, workers, last=sigmas[-2], reach=reach)
             noise = ColourNoise(rng, level.colours)
             noisy = start + float(sigmas[0]) * noise(start.shape)
             for _ in denoiser.search(noisy):
-                yield tracker.pause(tracker.note(index))
+                yield State(index, level)
             values = start
             for step in sample(
                 denoiser,
@@ -289,7 +390,7 @@ class PatchEngine:
                 eta=math.inf,  # the estimate is renoised from scratch: what must be remembered is in the field
             ):
                 values = step.clean
-                yield tracker.step(index, level, values)
+                yield State(index, level, values)
             painting = Painting(level, denoiser.field, values, level.cost)
         assert painting is not None, "there is at least one level"
         return painting
@@ -338,9 +439,27 @@ class Tracker:
         self._total = sum(cost * count for cost, count in zip(self._costs, steps, strict=True)) + self._finish
         self._done = 0
 
-    def step(self, index: int, level: Level, values: np.ndarray) -> Progress:
-        self._done += self._costs[index]
+    def told(self, states: Generator[State, None, Painting]) -> Generator[Progress, None, Painting]:
+        """The states as progress; returns what they return."""
+        while True:
+            try:
+                state = next(states)
+            except StopIteration as finished:
+                painting: Painting = finished.value
+                return painting
+            if state.values is None:
+                yield self.pause(self.note(state.index))
+            else:
+                yield self.step(state.index, state.level, state.values, state.steps)
+
+    def step(self, index: int, level: Level, values: np.ndarray, steps: int = 1) -> Progress:
+        self._done += steps * self._costs[index]
         return Progress(self._fraction, self.note(index), lambda: self._preview(level, values))
+
+    def start(self, counts: list[int], best: Painting) -> Progress:
+        """After one of several paintings of the first levels, with so many steps each."""
+        self._done += sum(cost * count for cost, count in zip(self._costs, counts, strict=False))
+        return Progress(self._fraction, self.note(len(counts) - 1), lambda: self._preview(best.level, best.values))
 
     def pause(self, note: str) -> Progress:
         """Within what takes longer than a step: nothing new to show, but a moment to stop at."""

@@ -19,7 +19,7 @@ from eraser.engines import patch_kernels as kernels
 from eraser.engines.base import Progress
 from eraser.engines.patch import ColourNoise, PatchDenoiser, Recipe, Tracker, finish
 from eraser.engines.patch_fields import Painting, finer_field, random_field, smooth_start, vote
-from eraser.engines.patch_levels import Level, Workers, box_ratio, grain, level_steps
+from eraser.engines.patch_levels import Level, Workers, box_ratio, level_steps
 from eraser.geometry import Box
 from eraser.pyramid import halve
 from eraser.sampling import sample
@@ -107,7 +107,7 @@ def carry(
             start = vote(level, level.pixels, field, workers, decay=recipe.rim_decay)
             yield tracker.pause(tracker.note(index))
             start[:, : level.colours] += hold * _come_away(start, level, levels[0], held)
-            sigmas = geometric(max(0.04, recipe.noise_share * grain(level)), recipe.last_noise, counts[index])
+            sigmas = geometric(max(0.04, recipe.noise_share * level.grain), recipe.last_noise, counts[index])
             own = recipe
         reach = max(level.height, level.width) if painting is None else recipe.reach
         level.cost = np.zeros_like(level.cost)
