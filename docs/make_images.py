@@ -21,9 +21,11 @@ from eraser.canvas import Canvas, View
 from eraser.engines import registry
 from eraser.engines.base import Progress
 from eraser.engines.edges import draw_edges
-from eraser.engines.patch import PatchEngine, Recipe, Tracker, sharpness_of
+from eraser.engines.patch import PatchEngine
+from eraser.engines.patch_denoiser import Recipe, sharpness_of
 from eraser.engines.patch_fields import Painting, sharpest_sources
 from eraser.engines.patch_levels import Level
+from eraser.engines.patch_progress import Tracker
 from eraser.geometry import Box
 from eraser.masks import to_hole
 from eraser.pictures import Picture

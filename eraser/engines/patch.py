@@ -13,215 +13,22 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator
 
 import numpy as np
 
 from eraser.canvas import View
-from eraser.engines import patch_kernels as kernels
 from eraser.engines.base import EngineInfo, Progress
 from eraser.engines.edges import draw_edges
-from eraser.engines.patch_fields import (
-    Painting,
-    depth_weights,
-    finer_field,
-    random_field,
-    sharpest_sources,
-    smooth_start,
-    vote,
-)
-from eraser.engines.patch_levels import STRIP, Level, Workers, features_of, level_steps, paint, redraw
-from eraser.engines.patch_small import paint_level
+from eraser.engines.patch_denoiser import ColourNoise, PatchDenoiser, Recipe, sharp_from, sharpness_of, walk
+from eraser.engines.patch_fields import Painting, finer_field, random_field, sharpest_sources, smooth_start, vote
+from eraser.engines.patch_levels import Level, Workers, level_steps, redraw
+from eraser.engines.patch_progress import State, Tracker
+from eraser.engines.patch_small import ALONE, MOST_TARGETS, paint_small
 from eraser.engines.seams import level_rim, level_seams
 from eraser.machine import usable_processors
-from eraser.pyramid import double, push_pull
-from eraser.sampling import sample
+from eraser.pyramid import push_pull
 from eraser.schedule import geometric
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What can be turned; docs/decisions/0004-patch-engine.md says what was measured. Noise is in the [-1, 1] range."""
-
-    coarsest_radius: float = 1.6  # pixels: how thick the hole is where painting starts
-    starts: int = 6  # paintings of the coarse scales, of which the most consistent one goes on
-    start_steps: int = 12
-    start_targets: int = 1500  # scales up to this many patches are painted several times
-    first_noise: tuple[float, float, int] = (0.4, 0.04, 16)  # from, to, steps at the coarsest scale
-    noise_share: float = 1.0  # of the surroundings' highest-octave energy, where finer scales start
-    last_noise: float = 0.016
-    steps: int = 20
-    fine_steps: int = 12  # at full size
-    patience: int = 60_000  # scales with more patches than this are given fewer steps, as most is decided by then
-    least_steps: int = 5
-    first_sweeps: int = 6  # PatchMatch sweeps in a scale's first step
-    sweeps: int = 1
-    reach: int = 64  # pixels that random search goes from the best source so far at finer scales; 0 for everywhere
-    edge_targets: int = 10_000  # the finest scale with so few patches is where edges are drawn; 0 for none
-    rim_decay: float = 2.2  # a vote weighs this much less per pixel that its patch lies further inside
-    repetition: float = 0.03  # penalty on often used sources, in median patch distances per doubling
-    foreign: float = 1.0  # penalty on sources less like the rim than the rim is like itself, in patch distances
-    texture: float = 12.0  # weight of the texture channel
-    texture_reach: int = 2
-    sharpness: float = 0.02  # of the last vote: sigma² in median patch distances; lower copies, higher blends
-    seam_tolerance: float = 0.5  # steps between pieces well above it are edges, and stay
-
-
-ALONE = Workers(1)
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """Where a painting is: at which level, and the hole's values (N, C + 1) after a step, None within one."""
-
-    index: int
-    level: Level
-    values: np.ndarray | None = None
-    steps: int = 1  # since the state before
-
-
-class PatchDenoiser:
-    """E[clean | noisy, surroundings] over the level's own known patches, for the pixels of its hole.
-
-    The loop's arrays are the hole's pixels alone, (N, C + 1), so `known` and `hole` say nothing here; the surroundings
-    stand in the level, and every patch that reaches over the rim is compared with them.
-    """
-
-    sees_known = True
-
-    def __init__(
-        self,
-        level: Level,
-        field: np.ndarray,
-        recipe: Recipe,
-        rng: np.random.Generator,
-        workers: Workers,
-        *,
-        last: float,
-        reach: int,
-    ) -> None:
-        """last: the noise level of the last call, whose vote is sharp. reach: of random search, in pixels."""
-        self.field = field
-        self._spare = field.copy()
-        self._level, self._recipe, self._rng, self._workers = level, recipe, rng, workers
-        self._last, self._reach = last, reach
-        self._searched = False
-        self._calls = self._turns = 0
-        self._typical = 0.0
-        self._features = features_of(level, workers)
-        self._foreign = None if level.foreign is None else (level.foreign * recipe.foreign).astype(np.int32)
-
-    def search(self, noisy: np.ndarray) -> Iterator[None]:
-        """Look for the sources of a noisy picture, which the next call is to bring. A level's first search takes
-        longer than any other step, so whoever iterates may stop between its sweeps."""
-        paint(self._features, self._level.pixels, noisy, self._level.colours, self._workers)
-        for turn in range(self._recipe.first_sweeps if self._calls == 0 else self._recipe.sweeps):
-            self._sweep(rescore=turn == 0)
-            yield
-        self._searched = True
-
-    def __call__(self, noisy: np.ndarray, sigma: float, known: np.ndarray, hole: np.ndarray) -> np.ndarray:
-        if not self._searched:
-            for _ in self.search(noisy):
-                pass
-        self._searched = False
-        self._calls += 1
-        # the softmax over patches is all but a maximum once the noise is gone
-        sharpness = sharpness_of(self._recipe, self._typical) if sigma <= self._last else 0.0
-        pixels = self._level.pixels
-        return vote(self._level, pixels, self.field, self._workers, decay=self._recipe.rim_decay, sharpness=sharpness)
-
-    def _sweep(self, *, rescore: bool) -> None:
-        level, targets = self._level, self._level.targets
-        penalties, run_shift = self._penalties()
-        seed = int(self._rng.integers(1, 1 << 31))
-        backward = bool(self._turns % 2)
-        self._workers.each(
-            lambda strip, low, high: kernels.search(
-                self._features,
-                level.width,
-                targets,
-                low,
-                high,
-                self.field,
-                self._spare,
-                level.cost,
-                level.valid,
-                penalties,
-                run_shift,
-                self._reach,
-                1,
-                backward,
-                rescore,
-                (seed + 7919 * strip) | 1,
-            ),
-            len(targets),
-        )
-        self.field, self._spare = self._spare, self.field
-        self._turns += 1
-        if rescore:
-            self._typical = level.typical_cost
-
-    def _penalties(self) -> tuple[np.ndarray, int]:
-        """Penalty per run of sources, and how often a source's number is halved to find its run."""
-        usage = self._usage()
-        if self._foreign is None:
-            return usage, kernels.CELL_SHIFT
-        return np.repeat(usage, 1 << kernels.CELL_SHIFT)[: len(self._foreign)] + self._foreign, 0
-
-    def _usage(self) -> np.ndarray:
-        """Penalty per run of sources: the logarithm of how much more than its share it is used."""
-        level = self._level
-        runs = (level.valid.size >> kernels.CELL_SHIFT) + 1
-        weight = self._recipe.repetition * self._typical
-        if weight == 0:
-            return np.zeros(runs, np.int32)
-        uses = np.bincount(self.field[level.targets] >> kernels.CELL_SHIFT, minlength=runs)
-        share = max(1.0, (1 << kernels.CELL_SHIFT) * len(level.targets) / level.source_count)
-        return (weight * np.log2(1 + uses.astype(np.float32) / np.float32(share))).astype(np.int32)
-
-
-def paint_small(
-    level: Level,
-    field: np.ndarray,
-    start: np.ndarray,
-    sigmas: list[float],
-    recipe: Recipe,
-    rng: np.random.Generator,
-    reach: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """A level of one strip, from its start to its end: its field and the hole's values. Costs are left in the level."""
-    steps = len(sigmas) - 1
-    fields = np.stack([field, field])
-    values = start.astype(np.float32)  # a copy
-    share = max(1.0, (1 << kernels.CELL_SHIFT) * len(level.targets) / level.source_count)
-    uses = np.arange(len(level.targets) + 1, dtype=np.float32)
-    foreign = np.empty(0, np.int32) if level.foreign is None else (level.foreign * recipe.foreign).astype(np.int32)
-    last = paint_level(
-        features_of(level, ALONE),
-        level.image,
-        level.width,
-        level.colours,
-        level.targets,
-        level.pixels,
-        fields,
-        level.cost,
-        level.valid,
-        foreign,
-        np.float32(recipe.repetition) * np.log2(1 + uses / np.float32(share)),
-        level.depth,
-        depth_weights(recipe.rim_decay),
-        values,
-        rng.standard_normal((steps, len(values), level.colours), np.float32),
-        np.asarray(sigmas, np.float32),
-        rng.integers(1, 1 << 31, recipe.first_sweeps + (steps - 1) * recipe.sweeps),
-        recipe.first_sweeps,
-        recipe.sweeps,
-        reach,
-        1 / (2 * recipe.sharpness),
-    )
-    return fields[last], values
 
 
 class PatchEngine:
@@ -369,29 +176,18 @@ class PatchEngine:
                 sigmas = geometric(high, recipe.last_noise, self._step_count(levels, index))
                 reach = min(reach, recipe.reach or reach)
             level.cost = np.zeros_like(level.cost)  # paintings keep theirs
-            if len(level.targets) < 2 * STRIP:  # a single strip
+            if len(level.targets) <= MOST_TARGETS:
                 field, values = paint_small(level, field, start, sigmas, recipe, rng, reach)
-                painting = Painting(level, field, values, level.cost)
                 yield State(index, level, values, len(sigmas) - 1)
-                continue
-            denoiser = PatchDenoiser(level, field, recipe, rng, workers, last=sigmas[-2], reach=reach)
-            noise = ColourNoise(rng, level.colours)
-            noisy = start + float(sigmas[0]) * noise(start.shape)
-            for _ in denoiser.search(noisy):
-                yield State(index, level)
-            values = start
-            for step in sample(
-                denoiser,
-                np.zeros((1, 1), np.float32),
-                np.ones((1, 1), np.float32),  # the loop runs on the hole's pixels alone
-                sigmas,
-                noise=noise,
-                noisy=noisy,
-                eta=math.inf,  # the estimate is renoised from scratch: what must be remembered is in the field
-            ):
-                values = step.clean
-                yield State(index, level, values)
-            painting = Painting(level, denoiser.field, values, level.cost)
+            else:
+                last = sharp_from(recipe, sigmas)
+                denoiser = PatchDenoiser(level, field, recipe, rng, workers, last=last, reach=reach)
+                values = start
+                for estimate in walk(denoiser, denoiser, start, sigmas, ColourNoise(rng, level.colours)):
+                    values = values if estimate is None else estimate
+                    yield State(index, level, estimate)
+                field = denoiser.field
+            painting = Painting(level, field, values, level.cost)
         assert painting is not None, "there is at least one level"
         return painting
 
@@ -414,78 +210,3 @@ def finish(
     for done, _ in enumerate(seams, start=1):
         yield tracker.finish(0.4 + 0.6 * done / level.colours)
     return values[:, : level.colours]
-
-
-@dataclass(frozen=True, slots=True)
-class ColourNoise:
-    """Unit noise for the colours, none for the texture channel."""
-
-    rng: np.random.Generator
-    colours: int
-
-    def __call__(self, shape: tuple[int, int]) -> np.ndarray:
-        noise = np.zeros(shape, np.float32)
-        noise[:, : self.colours] = self.rng.standard_normal((shape[0], self.colours), np.float32)
-        return noise
-
-
-class Tracker:
-    """Turns steps into progress: a step costs what its level has targets, and a little for being one."""
-
-    def __init__(self, view: View, levels: list[Level], steps: list[int]) -> None:
-        self._view = view
-        self._costs = [len(level.targets) + 500 for level in levels]
-        self._finish = 2 * self._costs[-1]  # levelling the seams takes about two steps' time
-        self._total = sum(cost * count for cost, count in zip(self._costs, steps, strict=True)) + self._finish
-        self._done = 0
-
-    def told(self, states: Generator[State, None, Painting]) -> Generator[Progress, None, Painting]:
-        """The states as progress; returns what they return."""
-        while True:
-            try:
-                state = next(states)
-            except StopIteration as finished:
-                painting: Painting = finished.value
-                return painting
-            if state.values is None:
-                yield self.pause(self.note(state.index))
-            else:
-                yield self.step(state.index, state.level, state.values, state.steps)
-
-    def step(self, index: int, level: Level, values: np.ndarray, steps: int = 1) -> Progress:
-        self._done += steps * self._costs[index]
-        return Progress(self._fraction, self.note(index), lambda: self._preview(level, values))
-
-    def start(self, counts: list[int], best: Painting) -> Progress:
-        """After one of several paintings of the first levels, with so many steps each."""
-        self._done += sum(cost * count for cost, count in zip(self._costs, counts, strict=False))
-        return Progress(self._fraction, self.note(len(counts) - 1), lambda: self._preview(best.level, best.values))
-
-    def pause(self, note: str) -> Progress:
-        """Within what takes longer than a step: nothing new to show, but a moment to stop at."""
-        return Progress(self._fraction, note)
-
-    def finish(self, share: float) -> Progress:
-        """After that share of levelling the seams."""
-        return Progress(self._fraction + share * self._finish / self._total, "levelling the seams")
-
-    def note(self, index: int) -> str:
-        smaller = 2 ** (len(self._costs) - 1 - index)
-        return f"structure, at 1/{smaller} of the size" if smaller > 1 else "texture, at full size"
-
-    @property
-    def _fraction(self) -> float:
-        return min(1.0, self._done / self._total)
-
-    def _preview(self, level: Level, values: np.ndarray) -> np.ndarray:
-        picture = level.colour_image.copy()
-        picture.reshape(-1, level.colours)[level.pixels] = values[:, : level.colours]
-        full = self._view.size
-        while picture.shape[0] < full.height or picture.shape[1] < full.width:
-            picture = double(picture, 2 * picture.shape[0], 2 * picture.shape[1])
-        return np.where(self._view.hole[:, :, None], picture[: full.height, : full.width], self._view.pixels)
-
-
-def sharpness_of(recipe: Recipe, typical_cost: float) -> float:
-    """1 / (2 sigma²) of a level's last vote."""
-    return 1 / (2 * recipe.sharpness * max(1.0, typical_cost))

@@ -10,7 +10,56 @@ from __future__ import annotations
 import numpy as np
 
 from eraser.engines import patch_kernels as kernels
+from eraser.engines.patch_denoiser import Recipe
+from eraser.engines.patch_fields import depth_weights
 from eraser.engines.patch_kernels import njit
+from eraser.engines.patch_levels import STRIP, Level, Workers, features_of
+
+MOST_TARGETS = 2 * STRIP - 1  # patches of a scale that is a single strip
+ALONE = Workers(1)
+
+
+def paint_small(
+    level: Level,
+    field: np.ndarray,
+    start: np.ndarray,
+    sigmas: np.ndarray,
+    recipe: Recipe,
+    rng: np.random.Generator,
+    reach: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """A level of one strip, from its start to its end: its field and the hole's values. Costs are left in the level."""
+    steps = len(sigmas) - 1
+    fields = np.stack([field, field])
+    values = start.astype(np.float32)  # a copy
+    share = max(1.0, (1 << kernels.CELL_SHIFT) * len(level.targets) / level.source_count)
+    uses = np.arange(len(level.targets) + 1, dtype=np.float32)
+    foreign = np.empty(0, np.int32) if level.foreign is None else (level.foreign * recipe.foreign).astype(np.int32)
+    last = paint_level(
+        features_of(level, ALONE),
+        level.image,
+        level.width,
+        level.colours,
+        level.targets,
+        level.pixels,
+        fields,
+        level.cost,
+        level.valid,
+        foreign,
+        np.float32(recipe.repetition) * np.log2(1 + uses / np.float32(share)),
+        level.depth,
+        depth_weights(recipe.rim_decay),
+        values,
+        rng.standard_normal((steps, len(values), level.colours), np.float32),
+        np.asarray(sigmas, np.float32),
+        rng.integers(1, 1 << 31, recipe.first_sweeps + (steps - 1) * recipe.sweeps),
+        recipe.first_sweeps,
+        recipe.sweeps,
+        reach,
+        recipe.sharp_steps,
+        1 / (2 * recipe.sharpness),
+    )
+    return fields[last], values
 
 
 @njit(nogil=True, cache=True)
@@ -35,13 +84,14 @@ def paint_level(
     first_sweeps,
     sweeps,
     reach,
+    sharp_steps,
     sharpness,
 ):
     """Walk the noise down from sigmas[0] to 0; returns which of the two fields is the last.
 
     fields (2, n) int32, both the start · values (N, C + 1) the start, overwritten with the result · noise (steps, N, C)
     seeds  one per sweep · foreign (n,) int32 or empty · repetition (T + 1,) float32: penalty of a run of sources by how
-    often it is used, in median patch distances · sharpness: of the last vote, in inverse median patch distances
+    often it is used, in median patch distances · sharpness: of the last sharp_steps votes, in inverse median distances
     """
     no_sharpness = np.float32(0)
     runs = (valid.size >> kernels.CELL_SHIFT) + 1
@@ -86,7 +136,7 @@ def paint_level(
             here, turn = 1 - here, turn + 1
             if sweep == 0:
                 typical = median(cost, targets)
-        sharp = np.float32(sharpness / typical) if step == steps - 1 else no_sharpness
+        sharp = np.float32(sharpness / typical) if step >= steps - sharp_steps else no_sharpness
         kernels.vote(image, width, pixels, 0, pixels.size, fields[here], cost, depth, weights, sharp, values)
     return here
 
