@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import tempfile
 from pathlib import Path
@@ -23,6 +24,18 @@ def wanted_device() -> str:
     if asked not in ("auto", "cpu", "gpu"):
         raise OutOfRange(f'{DEVICE} is "{asked}"', hint="set it to auto, cpu or gpu")
     return asked
+
+
+@functools.cache
+def processor_name() -> str:
+    """Its maker's name for it where the system tells, its architecture otherwise."""
+    import platform
+
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def kernel_cache() -> Path:

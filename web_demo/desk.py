@@ -18,8 +18,9 @@ from eraser.engines.base import Progress
 from eraser.errors import EmptyHole, NothingKnown, UnsupportedImage
 from eraser.files import Photo
 from eraser.geometry import Size
+from eraser.margins import margins
 from eraser.serve.jobs import Job
-from eraser.session import Eraser, margins
+from eraser.session import Eraser
 from web_demo import screen
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ class Step:
     parent: int | None = None
     task: Task | None = None
     ending: str = ""
+    source_type: str = ""  # what the file will say was done to the picture
 
 
 class Desk:
@@ -163,7 +165,7 @@ class Desk:
     def photo(self, step: Step) -> Photo:
         """The step's picture with everything that the original file carried."""
         assert self._shell is not None
-        return self._shell.with_pixels(np.load(step.pixels))
+        return self._shell.with_pixels(np.load(step.pixels)).with_source_type(step.source_type)
 
     def result(self, photo: Photo, parent: Step, task: Task, seed: int, seconds: float) -> Step:
         """Keep what an engine made; the caller makes it a step or a variation."""
@@ -228,6 +230,7 @@ class Desk:
         copy, thumb = (
             _write(folder / name, what) for name, what in [("screen", image), ("thumb", screen.thumbnail(image))]
         )
+        facts["source_type"] = photo.source_type
         return Step(self._count, label, photo.size, folder / "pixels.npy", copy, thumb, **facts)
 
     def _forget(self, step: Step) -> None:

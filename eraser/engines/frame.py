@@ -87,3 +87,11 @@ def told(
         return filled
     finally:
         steps.close()
+
+
+def alone(steps: Generator[Progress, None, np.ndarray], trouble: str) -> Generator[Progress, None, np.ndarray]:
+    """The patch engine's progress where it paints without a model's drawing, which the result's report says."""
+    reason = f"{trouble}, so the patch engine paints alone"
+    facts = {"painted_by": "patch", "fallback": reason}
+    yield Progress(0.0, reason, facts=facts)
+    return (yield from told(steps, reason, 0.0, 1.0))
