@@ -49,12 +49,12 @@ class Tracker:
 
     def step(self, index: int, level: Level, values: np.ndarray, steps: int = 1) -> Progress:
         self._done += steps * self._costs[index]
-        return Progress(self._fraction, self.note(index), lambda: self._preview(level, values))
+        return Progress(self._fraction, self.note(index), lambda: shown(self._view, level, values))
 
     def start(self, counts: list[int], best: Painting) -> Progress:
         """After one of several paintings of the first levels, with so many steps each."""
         self._done += sum(cost * count for cost, count in zip(self._costs, counts, strict=False))
-        return Progress(self._fraction, self.note(len(counts) - 1), lambda: self._preview(best.level, best.values))
+        return Progress(self._fraction, self.note(len(counts) - 1), lambda: shown(self._view, best.level, best.values))
 
     def pause(self, note: str) -> Progress:
         """Within what takes longer than a step: nothing new to show, but a moment to stop at."""
@@ -72,10 +72,12 @@ class Tracker:
     def _fraction(self) -> float:
         return min(1.0, self._done / self._total)
 
-    def _preview(self, level: Level, values: np.ndarray) -> np.ndarray:
-        picture = level.colour_image.copy()
-        picture.reshape(-1, level.colours)[level.pixels] = values[:, : level.colours]
-        full = self._view.size
-        while picture.shape[0] < full.height or picture.shape[1] < full.width:
-            picture = double(picture, 2 * picture.shape[0], 2 * picture.shape[1])
-        return np.where(self._view.hole[:, :, None], picture[: full.height, : full.width], self._view.pixels)
+
+def shown(view: View, level: Level, values: np.ndarray) -> np.ndarray:
+    """The view, (H, W, C), with a level's values, (N, >= C), enlarged, in its hole."""
+    picture = level.colour_image.copy()
+    picture.reshape(-1, level.colours)[level.pixels] = values[:, : level.colours]
+    full = view.size
+    while picture.shape[0] < full.height or picture.shape[1] < full.width:
+        picture = double(picture, 2 * picture.shape[0], 2 * picture.shape[1])
+    return np.where(view.hole[:, :, None], picture[: full.height, : full.width], view.pixels)
