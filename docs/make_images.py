@@ -7,7 +7,7 @@ benchmarks, so that the pictures show what the present code does.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,9 +21,11 @@ from eraser.canvas import Canvas, View
 from eraser.engines import registry
 from eraser.engines.base import Progress
 from eraser.engines.edges import draw_edges
-from eraser.engines.patch import PatchEngine, Recipe, Tracker, sharpness_of
+from eraser.engines.patch import PatchEngine
+from eraser.engines.patch_denoiser import Recipe, sharpness_of
 from eraser.engines.patch_fields import Painting, sharpest_sources
-from eraser.engines.patch_levels import Level
+from eraser.engines.patch_levels import Level, Workers
+from eraser.engines.patch_progress import State, Tracker, shown
 from eraser.geometry import Box
 from eraser.masks import to_hole
 from eraser.pictures import Picture
@@ -38,10 +40,10 @@ CORNERS = np.array([[(225, 60, 60), (240, 200, 40)], [(60, 90, 230), (50, 190, 9
 
 @dataclass
 class Descent:
-    """One walk over scales: a preview per scale, as it stood at the end, and how well the last one agrees."""
+    """One walk over scales: each as it stood at the end, and how well the last one agrees."""
 
     cost: float
-    previews: dict[str, Callable[[], np.ndarray]]
+    scales: list[State]
 
 
 @dataclass
@@ -60,23 +62,23 @@ class WatchedEngine(PatchEngine):
     """The patch engine, and a record of what it does."""
 
     def __init__(self) -> None:
-        super().__init__(registry.ENTRIES["patch"].info)
+        super().__init__(registry.ENTRIES["patch"].info, threads=1)  # so that starts come one after the other
         self.record = Record()
 
     def _descend(
-        self, levels: list[Level], which: range, painting: Painting | None, rng: np.random.Generator, tracker: Tracker
-    ) -> Generator[Progress, None, Painting]:
-        steps = super()._descend(levels, which, painting, rng, tracker)
-        previews: dict[str, Callable[[], np.ndarray]] = {}
+        self, levels: list[Level], which: range, painting: Painting | None, rng: np.random.Generator, workers: Workers
+    ) -> Generator[State, None, Painting]:
+        states = super()._descend(levels, which, painting, rng, workers)
+        last: dict[int, State] = {}
         while True:
             try:
-                progress = next(steps)
+                state = next(states)
             except StopIteration as finished:
-                self.record.descents.append(Descent(finished.value.mean_cost, previews))
+                self.record.descents.append(Descent(finished.value.mean_cost, list(last.values())))
                 return finished.value
-            if progress.preview is not None:
-                previews[progress.note] = progress.preview
-            yield progress
+            if state.values is not None:
+                last[state.index] = state
+            yield state
 
     def _finish(self, painting: Painting, tracker: Tracker) -> Generator[Progress, None, np.ndarray]:
         self.record.painting = painting
@@ -127,9 +129,9 @@ def steps() -> None:
     close = window.target.relative_to(window.box).pad(32).clamp(view.size.box)
 
     save(canvas_and_window(photo, canvas.hole, window), "window")
-    scales = {**best.previews, **record.descents[-1].previews}
-    save(grid([crop(preview(), close, 2) for preview in scales.values()], 3), "scales")
-    starts = [crop(list(descent.previews.values())[-1](), close, 1) for descent in record.starts]
+    scales = best.scales + record.descents[-1].scales
+    save(grid([crop(show(view, scale), close, 2) for scale in scales], 3), "scales")
+    starts = [crop(show(view, descent.scales[-1]), close, 1) for descent in record.starts]
     ImageDraw.Draw(starts[record.starts.index(best)]).rectangle(
         (0, 0, *(n - 1 for n in starts[0].size)), None, demo.PAINT, 3
     )
@@ -165,6 +167,11 @@ def road() -> Image.Image:
     shown = [np.where(view.hole[:, :, None], filling, view.pixels) for filling in (paint, *fillings)]
     shown.insert(1, half.repeat(2, axis=0).repeat(2, axis=1))
     return grid([crop(values, close, 1) for values in shown], 4)
+
+
+def show(view: View, state: State) -> np.ndarray:
+    assert state.values is not None
+    return shown(view, state.level, state.values)
 
 
 def run(steps: Generator[Progress, None, np.ndarray]) -> np.ndarray:

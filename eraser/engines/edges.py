@@ -9,6 +9,7 @@ decided by good continuation, as Gestalt psychology calls it (Wertheimer 1923).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,7 @@ ANCHORS = 600  # places where edges meet the hole, at most, the strongest
 COHERENCE = 0.5  # of the structure tensor: 0 has no direction, 1 is a perfect edge
 LEAST_STEP = 0.02  # somewhere in the profile, between neighbours, in the image's range [-1, 1]
 UNEVEN = 0.35  # an edge's profile may change along it by this share of its own variance,
+SHIFT = 0.25  # of the square of a difference in brightness between whole profiles that counts
 UNLIKE = 0.5  # and the profiles of two that are joined may differ by this share
 BEND = 25.0  # degrees that a curve may turn at either end
 SNAKE = 6.0  # degrees by which its two turns may differ: more is a step to one side, not a bend
@@ -165,6 +167,8 @@ def match(ends: Ends, colours: int) -> np.ndarray:
     first, second = _degrees(straight - away[:, None] - np.pi), _degrees(away[None] - straight)
     snake = np.abs(first - second)
     shown = ends.profiles[:, :, :colours]
+    # light that changes along an edge shifts its profile as a whole, so that counts for less
+    shown = shown - (1 - math.sqrt(SHIFT)) * shown.mean(axis=(1, 2), keepdims=True)
     samples = shown.shape[1] * colours
     coming, going = shown[:, ::-1].reshape(-1, samples), shown.reshape(-1, samples)
     unlike = (coming**2).sum(axis=1)[:, None] + (going**2).sum(axis=1) - 2 * coming @ going.T

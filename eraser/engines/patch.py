@@ -10,152 +10,25 @@ continue each other across the hole are drawn through it first, and the rest is 
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+import threading
+from collections.abc import Generator
 
 import numpy as np
 
 from eraser.canvas import View
-from eraser.engines import patch_kernels as kernels
 from eraser.engines.base import EngineInfo, Progress
 from eraser.engines.edges import draw_edges
+from eraser.engines.patch_denoiser import ColourNoise, PatchDenoiser, Recipe, sharp_from, sharpness_of, walk
 from eraser.engines.patch_fields import Painting, finer_field, random_field, sharpest_sources, smooth_start, vote
-from eraser.engines.patch_levels import Level, Workers, features_of, grain, level_steps, paint, redraw
+from eraser.engines.patch_levels import Level, Workers, level_steps, redraw
+from eraser.engines.patch_progress import State, Tracker
+from eraser.engines.patch_small import ALONE, MOST_TARGETS, paint_small
 from eraser.engines.seams import level_rim, level_seams
 from eraser.machine import usable_processors
-from eraser.pyramid import double, push_pull
-from eraser.sampling import sample
+from eraser.pyramid import push_pull
 from eraser.schedule import geometric
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What can be turned; docs/decisions/0004-patch-engine.md says what was measured. Noise is in the [-1, 1] range."""
-
-    coarsest_radius: float = 1.6  # pixels: how thick the hole is where painting starts
-    starts: int = 6  # paintings of the coarse scales, of which the most consistent one goes on
-    start_steps: int = 12
-    start_targets: int = 1500  # scales up to this many patches are painted several times
-    first_noise: tuple[float, float, int] = (0.4, 0.04, 16)  # from, to, steps at the coarsest scale
-    noise_share: float = 1.0  # of the surroundings' highest-octave energy, where finer scales start
-    last_noise: float = 0.016
-    steps: int = 20
-    fine_steps: int = 12  # at full size
-    patience: int = 60_000  # scales with more patches than this are given fewer steps, as most is decided by then
-    least_steps: int = 5
-    first_sweeps: int = 6  # PatchMatch sweeps in a scale's first step
-    sweeps: int = 1
-    reach: int = 64  # pixels that random search goes from the best source so far at finer scales; 0 for everywhere
-    edge_targets: int = 10_000  # the finest scale with so few patches is where edges are drawn; 0 for none
-    rim_decay: float = 2.2  # a vote weighs this much less per pixel that its patch lies further inside
-    repetition: float = 0.03  # penalty on often used sources, in median patch distances per doubling
-    foreign: float = 1.0  # penalty on sources less like the rim than the rim is like itself, in patch distances
-    texture: float = 12.0  # weight of the texture channel
-    texture_reach: int = 2
-    sharpness: float = 0.02  # of the last vote: sigma² in median patch distances; lower copies, higher blends
-    seam_tolerance: float = 0.5  # steps between pieces well above it are edges, and stay
-
-
-class PatchDenoiser:
-    """E[clean | noisy, surroundings] over the level's own known patches, for the pixels of its hole.
-
-    The loop's arrays are the hole's pixels alone, (N, C + 1), so `known` and `hole` say nothing here; the surroundings
-    stand in the level, and every patch that reaches over the rim is compared with them.
-    """
-
-    sees_known = True
-
-    def __init__(
-        self,
-        level: Level,
-        field: np.ndarray,
-        recipe: Recipe,
-        rng: np.random.Generator,
-        workers: Workers,
-        *,
-        last: float,
-        reach: int,
-    ) -> None:
-        """last: the noise level of the last call, whose vote is sharp. reach: of random search, in pixels."""
-        self.field = field
-        self._spare = field.copy()
-        self._level, self._recipe, self._rng, self._workers = level, recipe, rng, workers
-        self._last, self._reach = last, reach
-        self._searched = False
-        self._calls = self._turns = 0
-        self._typical = 0.0
-        self._features = features_of(level, workers)
-        self._foreign = None if level.foreign is None else (level.foreign * recipe.foreign).astype(np.int32)
-
-    def search(self, noisy: np.ndarray) -> Iterator[None]:
-        """Look for the sources of a noisy picture, which the next call is to bring. A level's first search takes
-        longer than any other step, so whoever iterates may stop between its sweeps."""
-        paint(self._features, self._level.pixels, noisy, self._level.colours, self._workers)
-        for turn in range(self._recipe.first_sweeps if self._calls == 0 else self._recipe.sweeps):
-            self._sweep(rescore=turn == 0)
-            yield
-        self._searched = True
-
-    def __call__(self, noisy: np.ndarray, sigma: float, known: np.ndarray, hole: np.ndarray) -> np.ndarray:
-        if not self._searched:
-            for _ in self.search(noisy):
-                pass
-        self._searched = False
-        self._calls += 1
-        # the softmax over patches is all but a maximum once the noise is gone
-        sharpness = sharpness_of(self._recipe, self._typical) if sigma <= self._last else 0.0
-        pixels = self._level.pixels
-        return vote(self._level, pixels, self.field, self._workers, decay=self._recipe.rim_decay, sharpness=sharpness)
-
-    def _sweep(self, *, rescore: bool) -> None:
-        level, targets = self._level, self._level.targets
-        penalties, run_shift = self._penalties()
-        seed = int(self._rng.integers(1, 1 << 31))
-        backward = bool(self._turns % 2)
-        self._workers.each(
-            lambda strip, low, high: kernels.search(
-                self._features,
-                level.width,
-                targets,
-                low,
-                high,
-                self.field,
-                self._spare,
-                level.cost,
-                level.valid,
-                penalties,
-                run_shift,
-                self._reach,
-                1,
-                backward,
-                rescore,
-                (seed + 7919 * strip) | 1,
-            ),
-            len(targets),
-        )
-        self.field, self._spare = self._spare, self.field
-        self._turns += 1
-        if rescore:
-            self._typical = level.typical_cost
-
-    def _penalties(self) -> tuple[np.ndarray, int]:
-        """Penalty per run of sources, and how often a source's number is halved to find its run."""
-        usage = self._usage()
-        if self._foreign is None:
-            return usage, kernels.CELL_SHIFT
-        return np.repeat(usage, 1 << kernels.CELL_SHIFT)[: len(self._foreign)] + self._foreign, 0
-
-    def _usage(self) -> np.ndarray:
-        """Penalty per run of sources: the logarithm of how much more than its share it is used."""
-        level = self._level
-        runs = (level.valid.size >> kernels.CELL_SHIFT) + 1
-        weight = self._recipe.repetition * self._typical
-        if weight == 0:
-            return np.zeros(runs, np.int32)
-        uses = np.bincount(self.field[level.targets] >> kernels.CELL_SHIFT, minlength=runs)
-        share = max(1.0, (1 << kernels.CELL_SHIFT) * len(level.targets) / level.source_count)
-        return (weight * np.log2(1 + uses.astype(np.float32) / np.float32(share))).astype(np.int32)
 
 
 class PatchEngine:
@@ -192,23 +65,53 @@ class PatchEngine:
         steps = [self._step_count(every, index) for index in range(len(every))]
         tracker = Tracker(view, every, [n * (starts if i < coarse else 1) for i, n in enumerate(steps)])
         best: Painting | None = None
-        for start in range(starts):
-            rng = np.random.default_rng((seed, start))
-            painting = yield from self._descend(every, range(coarse), None, rng, tracker)
-            if best is None or painting.mean_cost < best.mean_cost:
-                best = painting
+        if starts:
+            best = yield from self._start(every[:coarse], seed, starts, steps[:coarse], tracker)
         rng = np.random.default_rng((seed, starts))
         if drawing is not None:
             if stages:
-                best = yield from self._descend(every, range(coarse, len(stages)), best, rng, tracker)
+                best = yield from tracker.told(
+                    self._descend(every, range(coarse, len(stages)), best, rng, self._workers)
+                )
             coarse, best = len(stages), (yield from self._undraw(drawing, small[-1], best, rng, tracker))
-        finest = yield from self._descend(every, range(coarse, len(every)), best, rng, tracker)
+        finest = yield from tracker.told(self._descend(every, range(coarse, len(every)), best, rng, self._workers))
         level = finest.level
         del levels, small, stages, every, best  # what is left to do needs the memory of the coarser scales
         result = view.pixels.reshape(len(level.image), -1).copy()
         result[level.pixels] = np.clip((yield from self._finish(finest, tracker)), -1, 1)
         yield Progress(1.0, "seams levelled")
         return result.reshape(view.pixels.shape)
+
+    def _start(
+        self, levels: list[Level], seed: int, count: int, steps: list[int], tracker: Tracker
+    ) -> Generator[Progress, None, Painting]:
+        """Paint these levels several times, as many at once as there are threads; returns the most consistent one."""
+        ended = threading.Event()
+
+        def paint_one(start: int) -> Painting | None:
+            own = [copy.copy(level) for level in levels]  # each keeps patch distances of its own
+            states = self._descend(own, range(len(own)), None, np.random.default_rng((seed, start)), ALONE)
+            while not ended.is_set():
+                try:
+                    next(states)
+                except StopIteration as finished:
+                    painting: Painting = finished.value
+                    return painting
+            return None
+
+        for level in levels[1:]:
+            level.grain  # noqa: B018 - for all of them
+        best: Painting | None = None
+        try:
+            for painting in self._workers.map(paint_one, count):
+                assert painting is not None, "nobody ended it"
+                if best is None or painting.mean_cost < best.mean_cost:
+                    best = painting
+                yield tracker.start(steps, best)
+        finally:
+            ended.set()
+        assert best is not None, "there is at least one start"
+        return best
 
     def _draw_edges(self, levels: list[Level]) -> tuple[list[Level], np.ndarray | None]:
         """The levels, and the picture (n, C + 1) of the last, with edges drawn through the hole; None without edges."""
@@ -254,8 +157,8 @@ class PatchEngine:
         return max(recipe.least_steps, round(steps / math.sqrt(excess)))
 
     def _descend(
-        self, levels: list[Level], which: range, painting: Painting | None, rng: np.random.Generator, tracker: Tracker
-    ) -> Generator[Progress, None, Painting]:
+        self, levels: list[Level], which: range, painting: Painting | None, rng: np.random.Generator, workers: Workers
+    ) -> Generator[State, None, Painting]:
         """Paint these levels, coarsest first, continuing from the painting of the one before."""
         recipe = self._recipe
         for index in which:
@@ -266,31 +169,25 @@ class PatchEngine:
                 sigmas = geometric(*recipe.first_noise)
             else:
                 field = finer_field(painting, level, rng)
-                yield tracker.pause(tracker.note(index))
-                start = vote(level, level.pixels, field, self._workers, decay=recipe.rim_decay)
-                yield tracker.pause(tracker.note(index))
-                high = max(0.04, recipe.noise_share * grain(level))
+                yield State(index, level)
+                start = vote(level, level.pixels, field, workers, decay=recipe.rim_decay)
+                yield State(index, level)
+                high = max(0.04, recipe.noise_share * level.grain)
                 sigmas = geometric(high, recipe.last_noise, self._step_count(levels, index))
                 reach = min(reach, recipe.reach or reach)
             level.cost = np.zeros_like(level.cost)  # paintings keep theirs
-            denoiser = PatchDenoiser(level, field, recipe, rng, self._workers, last=sigmas[-2], reach=reach)
-            noise = ColourNoise(rng, level.colours)
-            noisy = start + float(sigmas[0]) * noise(start.shape)
-            for _ in denoiser.search(noisy):
-                yield tracker.pause(tracker.note(index))
-            values = start
-            for step in sample(
-                denoiser,
-                np.zeros((1, 1), np.float32),
-                np.ones((1, 1), np.float32),  # the loop runs on the hole's pixels alone
-                sigmas,
-                noise=noise,
-                noisy=noisy,
-                eta=math.inf,  # the estimate is renoised from scratch: what must be remembered is in the field
-            ):
-                values = step.clean
-                yield tracker.step(index, level, values)
-            painting = Painting(level, denoiser.field, values, level.cost)
+            if len(level.targets) <= MOST_TARGETS:
+                field, values = paint_small(level, field, start, sigmas, recipe, rng, reach)
+                yield State(index, level, values, len(sigmas) - 1)
+            else:
+                last = sharp_from(recipe, sigmas)
+                denoiser = PatchDenoiser(level, field, recipe, rng, workers, last=last, reach=reach)
+                values = start
+                for estimate in walk(denoiser, denoiser, start, sigmas, ColourNoise(rng, level.colours)):
+                    values = values if estimate is None else estimate
+                    yield State(index, level, estimate)
+                field = denoiser.field
+            painting = Painting(level, field, values, level.cost)
         assert painting is not None, "there is at least one level"
         return painting
 
@@ -313,60 +210,3 @@ def finish(
     for done, _ in enumerate(seams, start=1):
         yield tracker.finish(0.4 + 0.6 * done / level.colours)
     return values[:, : level.colours]
-
-
-@dataclass(frozen=True, slots=True)
-class ColourNoise:
-    """Unit noise for the colours, none for the texture channel."""
-
-    rng: np.random.Generator
-    colours: int
-
-    def __call__(self, shape: tuple[int, int]) -> np.ndarray:
-        noise = np.zeros(shape, np.float32)
-        noise[:, : self.colours] = self.rng.standard_normal((shape[0], self.colours), np.float32)
-        return noise
-
-
-class Tracker:
-    """Turns steps into progress: a step costs what its level has targets, and a little for being one."""
-
-    def __init__(self, view: View, levels: list[Level], steps: list[int]) -> None:
-        self._view = view
-        self._costs = [len(level.targets) + 500 for level in levels]
-        self._finish = 2 * self._costs[-1]  # levelling the seams takes about two steps' time
-        self._total = sum(cost * count for cost, count in zip(self._costs, steps, strict=True)) + self._finish
-        self._done = 0
-
-    def step(self, index: int, level: Level, values: np.ndarray) -> Progress:
-        self._done += self._costs[index]
-        return Progress(self._fraction, self.note(index), lambda: self._preview(level, values))
-
-    def pause(self, note: str) -> Progress:
-        """Within what takes longer than a step: nothing new to show, but a moment to stop at."""
-        return Progress(self._fraction, note)
-
-    def finish(self, share: float) -> Progress:
-        """After that share of levelling the seams."""
-        return Progress(self._fraction + share * self._finish / self._total, "levelling the seams")
-
-    def note(self, index: int) -> str:
-        smaller = 2 ** (len(self._costs) - 1 - index)
-        return f"structure, at 1/{smaller} of the size" if smaller > 1 else "texture, at full size"
-
-    @property
-    def _fraction(self) -> float:
-        return min(1.0, self._done / self._total)
-
-    def _preview(self, level: Level, values: np.ndarray) -> np.ndarray:
-        picture = level.colour_image.copy()
-        picture.reshape(-1, level.colours)[level.pixels] = values[:, : level.colours]
-        full = self._view.size
-        while picture.shape[0] < full.height or picture.shape[1] < full.width:
-            picture = double(picture, 2 * picture.shape[0], 2 * picture.shape[1])
-        return np.where(self._view.hole[:, :, None], picture[: full.height, : full.width], self._view.pixels)
-
-
-def sharpness_of(recipe: Recipe, typical_cost: float) -> float:
-    """1 / (2 sigma²) of a level's last vote."""
-    return 1 / (2 * recipe.sharpness * max(1.0, typical_cost))

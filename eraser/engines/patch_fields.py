@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -65,8 +66,7 @@ def vote(
     decay: a patch's vote weighs this much less per pixel that it lies further inside, so that painting grows inward
     from the rim. sharpness: 1 / (2 sigma²) of the softmax over patch distances; 0 gives all the same weight.
     """
-    steps = np.arange(kernels.DEPTH_TABLE) - kernels.DEPTH_TABLE // 2
-    weights = (decay ** (-steps / kernels.DEPTH_UNIT)).astype(np.float32)
+    weights = depth_weights(decay)
     out = np.empty((len(pixels), level.image.shape[1]), np.float32)
     workers.each(
         lambda _, low, high: kernels.vote(
@@ -85,6 +85,14 @@ def vote(
         len(pixels),
     )
     return out
+
+
+@functools.cache
+def depth_weights(decay: float) -> np.ndarray:
+    """Of a vote, by how many DEPTH_UNITs its centre lies deeper than its pixel, plus half of DEPTH_TABLE."""
+    steps = np.arange(kernels.DEPTH_TABLE) - kernels.DEPTH_TABLE // 2
+    weights: np.ndarray = (decay ** (-steps / kernels.DEPTH_UNIT)).astype(np.float32)
+    return weights
 
 
 def sharpest_sources(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,8 +19,9 @@ from eraser.geometry import Box
 from eraser.pyramid import dilate, double, halve, halve_weighted
 from eraser.window import tighten
 
+Result = TypeVar("Result")
 RADIUS = kernels.RADIUS
-STRIP = 4096  # pixels a thread takes at once; a constant, because results depend on it
+STRIP = 2048
 ROWS = 64  # image rows a thread takes at once
 FOREIGN_PIXELS = 20_000  # finer levels than that only refine what coarser ones chose
 EXAMPLES = 128  # rim patches that stand for all of them
@@ -39,6 +42,10 @@ class Workers:
             self._owner = os.getpid()
         return self._pool
 
+    def map(self, work: Callable[[int], Result], count: int) -> Iterator[Result]:
+        """work(0), work(1), ... in this order, several at once. What it calls must not use these workers itself."""
+        return map(work, range(count)) if self._threads == 1 else self._running().map(work, range(count))
+
     def each(self, kernel: Callable[[int, int, int], object], length: int, strip: int = STRIP) -> None:
         """Call kernel(strip number, low, high) over range(length), cut into at most 64 strips."""
         count = max(1, min(64, length // strip))
@@ -50,7 +57,7 @@ class Workers:
             list(self._running().map(kernel, range(count), bounds, bounds[1:]))
 
 
-@dataclass(slots=True)
+@dataclass
 class Level:
     """One scale: its pixels in rows, one after the other, so that a place is one number."""
 
@@ -84,6 +91,15 @@ class Level:
     def colour_image(self) -> np.ndarray:
         """(H, W, C): a view of the colours."""
         return self.image.reshape(self.height, self.width, -1)[:, :, : self.colours]
+
+    @functools.cached_property
+    def grain(self) -> float:
+        """Root mean square of the highest octave around the hole, in the image's range."""
+        around = self.hole_box.pad(16).clamp(self.box).slices
+        crop, hole = self.colour_image[around], self.hole[around]
+        low = double(halve(crop, np.zeros_like(hole))[0], *hole.shape)
+        known = ~dilate(hole, RADIUS)
+        return float(np.sqrt(np.mean((crop - low)[known] ** 2))) if known.any() else 0.0
 
     @property
     def typical_cost(self) -> float:
@@ -170,15 +186,6 @@ def redraw(levels: list[Level], picture: np.ndarray, drawn: np.ndarray, coarsest
         if depth.max() / kernels.DEPTH_UNIT <= coarsest_radius:
             break
     return redrawn[::-1]
-
-
-def grain(level: Level) -> float:
-    """Root mean square of the highest octave around the hole, in the image's range."""
-    around = level.hole_box.pad(16).clamp(level.box).slices
-    crop, hole = level.colour_image[around], level.hole[around]
-    low = double(halve(crop, np.zeros_like(hole))[0], *hole.shape)
-    known = ~dilate(hole, RADIUS)
-    return float(np.sqrt(np.mean((crop - low)[known] ** 2))) if known.any() else 0.0
 
 
 def features_of(level: Level, workers: Workers) -> np.ndarray:

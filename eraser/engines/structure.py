@@ -17,12 +17,13 @@ import numpy as np
 from eraser.canvas import View
 from eraser.engines import patch_kernels as kernels
 from eraser.engines.base import Progress
-from eraser.engines.patch import ColourNoise, PatchDenoiser, Recipe, Tracker, finish
+from eraser.engines.patch import finish
+from eraser.engines.patch_denoiser import ColourNoise, PatchDenoiser, Recipe, sharp_from, walk
 from eraser.engines.patch_fields import Painting, finer_field, random_field, smooth_start, vote
-from eraser.engines.patch_levels import Level, Workers, box_ratio, grain, level_steps
+from eraser.engines.patch_levels import Level, Workers, box_ratio, level_steps
+from eraser.engines.patch_progress import Tracker
 from eraser.geometry import Box
 from eraser.pyramid import halve
-from eraser.sampling import sample
 from eraser.schedule import geometric
 
 PATCH_VALUES = (2 * kernels.RADIUS + 1) ** 2 * kernels.CHANNELS
@@ -107,28 +108,20 @@ def carry(
             start = vote(level, level.pixels, field, workers, decay=recipe.rim_decay)
             yield tracker.pause(tracker.note(index))
             start[:, : level.colours] += hold * _come_away(start, level, levels[0], held)
-            sigmas = geometric(max(0.04, recipe.noise_share * grain(level)), recipe.last_noise, counts[index])
+            sigmas = geometric(max(0.04, recipe.noise_share * level.grain), recipe.last_noise, counts[index])
             own = recipe
         reach = max(level.height, level.width) if painting is None else recipe.reach
         level.cost = np.zeros_like(level.cost)
-        patches = PatchDenoiser(level, field, own, rng, workers, last=sigmas[-2], reach=reach)
+        last = sharp_from(recipe, sigmas)
+        patches = PatchDenoiser(level, field, own, rng, workers, last=last, reach=reach)
         denoiser = GuidedDenoiser(patches, level, guide, trust, carrying, workers, sigmas[-2])
-        noise = ColourNoise(rng, level.colours)
-        noisy = start + float(sigmas[0]) * noise(start.shape)
-        for _ in patches.search(noisy):
-            yield tracker.pause(tracker.note(index))
         values = start
-        for step in sample(
-            denoiser,
-            np.zeros((1, 1), np.float32),
-            np.ones((1, 1), np.float32),
-            sigmas,
-            noise=noise,
-            noisy=noisy,
-            eta=math.inf,
-        ):
-            values = step.clean
-            yield tracker.step(index, level, values)
+        for estimate in walk(denoiser, patches, start, sigmas, ColourNoise(rng, level.colours)):
+            if estimate is None:
+                yield tracker.pause(tracker.note(index))
+            else:
+                values = estimate
+                yield tracker.step(index, level, values)
         trust = denoiser.trust
         painting = Painting(level, patches.field, values, level.cost)
     assert painting is not None

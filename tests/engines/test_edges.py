@@ -8,7 +8,8 @@ import pytest
 from eraser.canvas import Canvas
 from eraser.engines import registry
 from eraser.engines.edges import draw_edges
-from eraser.engines.patch import PatchEngine, Recipe
+from eraser.engines.patch import PatchEngine
+from eraser.engines.patch_denoiser import Recipe
 from eraser.engines.patch_levels import Workers, build_levels, redraw
 
 SIZE = 120
@@ -75,6 +76,17 @@ def test_an_edge_is_not_led_to_a_different_one():
     truth = painted(Y - 60)
     truth[:, 60:] = -truth[:, 60:]
     assert not drawn_over(truth)[0].any()
+
+
+def test_light_that_changes_along_an_edge_does_not_hide_it() -> None:
+    """The whole profile is brighter at one end, as a beam's is that comes nearer; another colour is another edge."""
+    side = Y - 58
+    light = 0.15 * np.tanh((X - 60) / 6)[:, :, None]
+    drawn, _ = drawn_over((painted(side) * 0.8 + light).astype(np.float32))
+    assert drawn[DISC & (np.abs(side) < 1.5)].mean() > 0.9
+    hue = light * np.array([1.0, -1.0, 1.0])
+    drawn, _ = drawn_over((painted(side) * 0.8 + hue).astype(np.float32))
+    assert not drawn.any()
 
 
 def test_short_edges_do_not_bridge_a_wide_hole():

@@ -35,9 +35,9 @@ class Recorded:
 
 
 RECORDED = {
-    "stripes": Recorded(swd=0.275, hf=0.991, rim=0.824, psnr=30.3),
-    "gravel": Recorded(swd=1.9, hf=1.1, rim=1.18, psnr=14),
-    "horizon": Recorded(swd=0.939, hf=0.982, rim=1.08, psnr=23.8),
+    "stripes": Recorded(swd=0.266, hf=0.954, rim=0.918, psnr=31.2),
+    "gravel": Recorded(swd=1.7, hf=1.05, rim=1.14, psnr=14.1),
+    "horizon": Recorded(swd=0.815, hf=0.967, rim=1.28, psnr=24),
 }
 
 SHARPNESS = (0.8, 1.25)

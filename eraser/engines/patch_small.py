@@ -1,0 +1,148 @@
+"""A small scale painted from its first step to its last in one compiled call.
+
+Where a scale has few patches a step's work takes less time than asking for it: this is `sampling.sample` over a
+`PatchDenoiser`, step for step, without Python in between, so that several paintings can really run at once. That it is
+the same is what tests/engines/test_patch_small.py shows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eraser.engines import patch_kernels as kernels
+from eraser.engines.patch_denoiser import Recipe
+from eraser.engines.patch_fields import depth_weights
+from eraser.engines.patch_kernels import njit
+from eraser.engines.patch_levels import STRIP, Level, Workers, features_of
+
+MOST_TARGETS = 2 * STRIP - 1  # patches of a scale that is a single strip
+ALONE = Workers(1)
+
+
+def paint_small(
+    level: Level,
+    field: np.ndarray,
+    start: np.ndarray,
+    sigmas: np.ndarray,
+    recipe: Recipe,
+    rng: np.random.Generator,
+    reach: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """A level of one strip, from its start to its end: its field and the hole's values. Costs are left in the level."""
+    steps = len(sigmas) - 1
+    fields = np.stack([field, field])
+    values = start.astype(np.float32)  # a copy
+    share = max(1.0, (1 << kernels.CELL_SHIFT) * len(level.targets) / level.source_count)
+    uses = np.arange(len(level.targets) + 1, dtype=np.float32)
+    foreign = np.empty(0, np.int32) if level.foreign is None else (level.foreign * recipe.foreign).astype(np.int32)
+    last = paint_level(
+        features_of(level, ALONE),
+        level.image,
+        level.width,
+        level.colours,
+        level.targets,
+        level.pixels,
+        fields,
+        level.cost,
+        level.valid,
+        foreign,
+        np.float32(recipe.repetition) * np.log2(1 + uses / np.float32(share)),
+        level.depth,
+        depth_weights(recipe.rim_decay),
+        values,
+        rng.standard_normal((steps, len(values), level.colours), np.float32),
+        np.asarray(sigmas, np.float32),
+        rng.integers(1, 1 << 31, recipe.first_sweeps + (steps - 1) * recipe.sweeps),
+        recipe.first_sweeps,
+        recipe.sweeps,
+        reach,
+        recipe.sharp_steps,
+        1 / (2 * recipe.sharpness),
+    )
+    return fields[last], values
+
+
+@njit(nogil=True, cache=True)
+def paint_level(
+    features,
+    image,
+    width,
+    colours,
+    targets,
+    pixels,
+    fields,
+    cost,
+    valid,
+    foreign,
+    repetition,
+    depth,
+    weights,
+    values,
+    noise,
+    sigmas,
+    seeds,
+    first_sweeps,
+    sweeps,
+    reach,
+    sharp_steps,
+    sharpness,
+):
+    """Walk the noise down from sigmas[0] to 0; returns which of the two fields is the last.
+
+    fields (2, n) int32, both the start · values (N, C + 1) the start, overwritten with the result · noise (steps, N, C)
+    seeds  one per sweep · foreign (n,) int32 or empty · repetition (T + 1,) float32: penalty of a run of sources by how
+    often it is used, in median patch distances · sharpness: of the last sharp_steps votes, in inverse median distances
+    """
+    no_sharpness = np.float32(0)
+    runs = (valid.size >> kernels.CELL_SHIFT) + 1
+    uses, usage = np.zeros(runs, np.int64), np.zeros(runs, np.int32)
+    penalties = np.zeros(foreign.size, np.int32)
+    noisy = np.empty_like(values)
+    typical = 0.0
+    here, turn = 0, 0
+    steps = sigmas.size - 1
+    for step in range(steps):
+        for k in range(pixels.size):
+            for c in range(values.shape[1]):
+                extra = sigmas[step] * noise[step, k, c] if c < colours else np.float32(0)
+                noisy[k, c] = values[k, c] + extra
+        kernels.paint(features, pixels, noisy, colours, 0, pixels.size)
+        for sweep in range(first_sweeps if step == 0 else sweeps):
+            uses[:] = 0
+            for k in range(targets.size):
+                uses[fields[here, targets[k]] >> kernels.CELL_SHIFT] += 1
+            for run in range(runs):
+                usage[run] = np.int32(np.float32(typical) * repetition[uses[run]])
+            for source in range(foreign.size):
+                penalties[source] = usage[source >> kernels.CELL_SHIFT] + foreign[source]
+            kernels.search(
+                features,
+                width,
+                targets,
+                0,
+                targets.size,
+                fields[here],
+                fields[1 - here],
+                cost,
+                valid,
+                penalties if foreign.size else usage,
+                0 if foreign.size else kernels.CELL_SHIFT,
+                reach,
+                1,
+                turn % 2 == 1,
+                sweep == 0,
+                seeds[turn] | 1,
+            )
+            here, turn = 1 - here, turn + 1
+            if sweep == 0:
+                typical = median(cost, targets)
+        sharp = np.float32(sharpness / typical) if step >= steps - sharp_steps else no_sharpness
+        kernels.vote(image, width, pixels, 0, pixels.size, fields[here], cost, depth, weights, sharp, values)
+    return here
+
+
+@njit(nogil=True, cache=True)
+def median(cost, targets):
+    """The median of the targets' costs, at least 1."""
+    some = np.sort(cost[targets])
+    return max(1.0, (some[(some.size - 1) // 2] + some[some.size // 2]) / 2)
