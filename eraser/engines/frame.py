@@ -11,6 +11,7 @@ import numpy as np
 
 from eraser.canvas import View
 from eraser.engines.base import Progress
+from eraser.engines.patch import PatchEngine
 from eraser.engines.structure import Drawing
 from eraser.geometry import Box
 
@@ -72,6 +73,22 @@ def shown(view: View, drawing: Drawing) -> np.ndarray:
     places = np.flatnonzero(view.hole)
     picture[view.hole] = np.clip(drawing.at(places, view.size.width, 1.0), -1, 1)
     return picture
+
+
+def trouble_with(view: View, box: Box) -> str:
+    """Why a model of three colours cannot draw that part of the view, as the start of a sentence; "" if it can."""
+    if view.pixels.shape[2] == 4:
+        return "the model does not know CMYK"
+    if view.hole[box.slices].all():
+        return "nothing is known near the hole"
+    return ""
+
+
+def without_a_drawing(
+    patches: PatchEngine, view: View, seed: int, trouble: str
+) -> Generator[Progress, None, np.ndarray]:
+    """What an engine that cannot draw does instead of its `fill`, and every note says why."""
+    return told(patches.fill(view, seed=seed), f"{trouble}, so the patch engine paints alone", 0.0, 1.0)
 
 
 def told(

@@ -16,7 +16,7 @@ import numpy as np
 
 from eraser.canvas import View
 from eraser.engines.base import EngineInfo, Progress
-from eraser.engines.frame import shown, shrink, surroundings, told, widened
+from eraser.engines.frame import shown, shrink, surroundings, told, trouble_with, widened, without_a_drawing
 from eraser.engines.graphs import Graph
 from eraser.engines.onnx_records import RANGES, RECORDS, Convention
 from eraser.engines.patch import PatchEngine
@@ -124,14 +124,8 @@ class OnnxEngine:
     def fill(self, view: View, *, seed: int, prompt: str | None = None) -> Generator[Progress, None, np.ndarray]:
         """Paint where `view.hole` is True: the Engine contract. There is no prompt to take."""
         box = self.window(view)
-        trouble = ""
-        if view.pixels.shape[2] == 4:
-            trouble = "the model does not know CMYK"
-        elif view.hole[box.slices].all():
-            trouble = "nothing is known near the hole"
-        if trouble:
-            steps = self._patches.fill(view, seed=seed)
-            return (yield from told(steps, f"{trouble}, so the patch engine paints alone", 0.0, 1.0))
+        if trouble := trouble_with(view, box):
+            return (yield from without_a_drawing(self._patches, view, seed, trouble))
         height, width = self._size(box)
         note = f"{self._eraser.name} draws at {width}x{height}, on the {self.runs_on}"
         yield Progress(0.0, note)

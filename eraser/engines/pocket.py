@@ -17,7 +17,15 @@ import numpy as np
 
 from eraser.canvas import View
 from eraser.engines.base import EngineInfo, Progress
-from eraser.engines.frame import drawn_size, shown, shrink, surroundings, told
+from eraser.engines.frame import (
+    drawn_size,
+    shown,
+    shrink,
+    surroundings,
+    told,
+    trouble_with,
+    without_a_drawing,
+)
 from eraser.engines.graphs import Graph
 from eraser.engines.patch import PatchEngine
 from eraser.engines.patch_levels import Workers
@@ -99,20 +107,16 @@ class PocketEngine:
     def fill(self, view: View, *, seed: int, prompt: str | None = None) -> Generator[Progress, None, np.ndarray]:
         """Paint where `view.hole` is True: the Engine contract. There is no prompt to take."""
         box = surroundings(view.hole, self._options)
-        trouble = self._trouble(view, box)
-        if trouble:
-            steps = self._patches.fill(view, seed=seed)
-            return (yield from told(steps, f"{trouble}, so the patch engine paints alone", 0.0, 1.0))
+        if trouble := self._trouble(view, box):
+            return (yield from without_a_drawing(self._patches, view, seed, trouble))
         drawing = yield from self._draw(view, box, seed)
         steps = carry(view, drawing, seed=seed, workers=self._workers)
         return (yield from told(steps, "", 0.5, 0.5))
 
     def _trouble(self, view: View, box: Box) -> str:
         """Why the model cannot draw this, or "" if it can."""
-        if view.pixels.shape[2] == 4:
-            return "the model does not know CMYK"
-        if view.hole[box.slices].all():
-            return "nothing is known near the hole"
+        if trouble := trouble_with(view, box):
+            return trouble
         height, width = drawn_size(box, self._options)
         if min(height, width) < LEAST_SIDE:
             return f"a window of {box.width}x{box.height} is too thin for the model"
