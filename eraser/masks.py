@@ -16,7 +16,7 @@ import numpy as np
 from eraser.canvas import opaque, row_blocks
 from eraser.errors import OutOfRange
 from eraser.geometry import Box, Size
-from eraser.marks import Marks, opened
+from eraser.mask_kinds import Marks, opened
 
 SOFT_FLOOR = 1 / 255  # floats above this count as painted
 LOSSY_FLOOR = 1 / 4  # lossy files: compression rings around white strokes, at poor quality up to a fifth of white

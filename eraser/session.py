@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from eraser import background
 from eraser.canvas import Canvas, View, extend
 from eraser.compose import compose
 from eraser.engines import registry
@@ -18,6 +19,7 @@ from eraser.errors import Cancelled, EngineError, OutOfMemory, OutOfRange
 from eraser.geometry import Box, Size
 from eraser.judge import misfit
 from eraser.masks import Grow, prepare
+from eraser.mattes import to_alpha
 from eraser.pictures import Picture
 from eraser.window import Window, windows
 
@@ -108,6 +110,19 @@ class Eraser:
         )
         return _drive(steps, on_step)
 
+    def replace_background(
+        self,
+        image: Image,
+        subject: Mask,
+        *,
+        prompt: str,
+        seed: int = 0,
+        match: float = background.MATCH,
+        on_step: OnStep | None = None,
+    ) -> Any:
+        """The image with another background behind its subject; see `eraser.replace_background`."""
+        return _drive(self.replace_background_steps(image, subject, prompt=prompt, seed=seed, match=match), on_step)
+
     def erase_steps(
         self,
         image: Image,
@@ -148,6 +163,26 @@ class Eraser:
         canvas = extend(picture.colour, picture.alpha, **sides)
         colour = yield from self._fill(canvas, lambda: canvas.colour, seed, tries, prompt)
         return picture.close(colour, canvas.hole, left=sides["left"], top=sides["top"])
+
+    def replace_background_steps(
+        self, image: Image, subject: Mask, *, prompt: str, seed: int = 0, match: float = background.MATCH
+    ) -> Generator[Progress, None, Any]:
+        """`replace_background` as a generator: yields Progress, returns the image."""
+        _check_seed(seed, 1)
+        background.check_match(match)
+        self._check_words(prompt)
+        picture = Picture.open(image)
+        shares = to_alpha(subject, picture.size)
+        canvas = background.canvas_around(picture.colour, shares, picture.alpha)
+        view, scale = background.view_of(canvas)
+        drawn = yield from _scaled(self._engine.fill(view, seed=int(seed), prompt=prompt), 0.0, 0.95, picture.size.box)
+        yield Progress(0.95, "light and edges")
+        painted = background.put_behind(canvas, shares, scale, drawn, match)
+        colour = picture.writable()
+        compose(colour, canvas.hole, painted, picture.size.box, scale=scale, out=colour)
+        yield Progress(1.0, "the new background is in place")
+        # what was transparent has a background now
+        return picture.close(colour, canvas.hole, make_opaque=True)
 
     def _fill(
         self, canvas: Canvas, writable: Callable[[], np.ndarray], seed: int, tries: int, prompt: str | None
@@ -202,6 +237,15 @@ class Eraser:
             raise EngineError(
                 f'the engine "{self.info.name}" takes no prompt', hint="leave the prompt out, or choose another engine"
             )
+
+    def _check_words(self, prompt: str) -> None:
+        if not self.info.takes_prompt:
+            raise EngineError(
+                f'the engine "{self.info.name}" continues what is known, and behind a subject nothing is',
+                hint="a new background is drawn from words: choose an engine that takes a prompt, like latent:sd15",
+            )
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise OutOfRange("the prompt says nothing", hint="say what is to be behind the subject")
 
 
 def margins(

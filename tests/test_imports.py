@@ -26,7 +26,10 @@ FLOORS = {
         "files",
         "judge",
         "layouts",
+        "light",
+        "mask_kinds",
         "masks",
+        "mattes",
         "metadata",
         "pictures",
         "pyramid",
@@ -35,9 +38,10 @@ FLOORS = {
         "window",
     ],
     2: ["engines", "weights"],
-    3: ["plans", "session", ""],  # "" is the package itself
+    3: ["background", "plans", "session", ""],  # "" is the package itself
     4: [
         "__main__",
+        "background_commands",
         "cli",
         "demo",
         "doctor",
