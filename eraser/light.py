@@ -1,4 +1,4 @@
-"""The light of one picture brought to that of another: its colour by the strongest edges, its strength by brightness."""
+"""One picture's light brought to another's: its colour judged by the strongest edges, its strength by brightness."""
 
 from __future__ import annotations
 
