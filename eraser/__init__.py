@@ -16,7 +16,9 @@ from eraser.engines.base import EngineInfo, Progress
 from eraser.engines.registry import engines
 from eraser.errors import Cancelled, EngineError, EraserError, InputError, OutputError
 from eraser.geometry import Box, Size
-from eraser.session import Amount, Eraser, OnStep
+from eraser.margins import Amount
+from eraser.report import OnReport, Report
+from eraser.session import Eraser, OnStep
 
 __version__ = "0.1.0"
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "InputError",
     "OutputError",
     "Progress",
+    "Report",
     "Size",
     "engines",
     "erase",
@@ -49,6 +52,7 @@ def erase(
     prompt: str | None = None,
     make_opaque: bool = False,
     on_step: OnStep | None = None,
+    on_report: OnReport | None = None,
 ) -> Any:
     """The image without what the mask marks: same kind, mode, dtype and size, other pixels bit for bit the same.
 
@@ -64,6 +68,7 @@ def erase(
     prompt  only for engines that take one
     make_opaque  make alpha opaque where something was painted; otherwise alpha stays
     on_step called with a Progress at least at every step; return False to cancel
+    on_report  called once with the Report of what made the result, before it is returned: `on_report=reports.append`
 
     Raises InputError (and its kinds: SizeMismatch, EmptyHole, NothingKnown, UnsupportedImage, DamagedImage,
     OutOfRange), EngineError (UnknownEngine ...), Cancelled.
@@ -78,6 +83,7 @@ def erase(
             prompt=prompt,
             make_opaque=make_opaque,
             on_step=on_step,
+            on_report=on_report,
         )
 
 
@@ -95,6 +101,7 @@ def outpaint(
     tries: int = 1,
     prompt: str | None = None,
     on_step: OnStep | None = None,
+    on_report: OnReport | None = None,
 ) -> Any:
     """The image continued beyond its sides; the original pixels stand bit for bit the same inside the result.
 
@@ -114,6 +121,7 @@ def outpaint(
             tries=tries,
             prompt=prompt,
             on_step=on_step,
+            on_report=on_report,
         )
 
 
@@ -126,6 +134,7 @@ def replace_background(
     seed: int = 0,
     match: float = MATCH,
     on_step: OnStep | None = None,
+    on_report: OnReport | None = None,
 ) -> Any:
     """The image with its subject before another background, which is drawn from words.
 
@@ -142,4 +151,6 @@ def replace_background(
     background, UnsupportedImage, DamagedImage, OutOfRange), EngineError (UnknownEngine ...), Cancelled.
     """
     with Eraser(engine) as session:
-        return session.replace_background(image, subject, prompt=prompt, seed=seed, match=match, on_step=on_step)
+        return session.replace_background(
+            image, subject, prompt=prompt, seed=seed, match=match, on_step=on_step, on_report=on_report
+        )

@@ -82,17 +82,18 @@ def show(
     import eraser
     from eraser.masks import prepare
 
+    reports: list[eraser.Report] = []
     before, mask = load(scene)
     hole = prepare(mask, eraser.Size(*before.size))
     with eraser.Eraser(engine) as session:
         start = time.perf_counter()
-        after = session.erase(before, hole, grow=0, seed=seed, on_step=on_step)
+        after = session.erase(before, hole, grow=0, seed=seed, on_step=on_step, on_report=reports.append)
         seconds = time.perf_counter() - start
         name = session.info.name
     pictures = {"before": before, "mask": mask, "after": after, "side-by-side": side_by_side(before, mask, after)}
     paths = scene.paths(folder)
     for part, path in paths.items():
-        save(pictures[part], path)
+        save(pictures[part], path, "" if part in ("before", "mask") else reports[0].source_type)
     return {
         "name": scene.name,
         "engine": name,
@@ -119,11 +120,22 @@ def side_by_side(before: PillowImage, mask: PillowImage, after: PillowImage) -> 
     return row
 
 
-def save(picture: PillowImage, path: Path) -> None:
-    """Write a PNG beside its place and move it there, so that a half-written one is never seen. Raises OutputError."""
+def save(picture: PillowImage, path: Path, source_type: str = "") -> None:
+    """Write a PNG beside its place and move it there, so that a half-written one is never seen. Raises OutputError.
+
+    source_type: what its XMP says of how it came to be, "" for nothing
+    """
+    from PIL.PngImagePlugin import PngInfo
+
+    from eraser.metadata import XMP_KEYWORD
+    from eraser.provenance import marked
+
+    texts = PngInfo()
+    if source_type:
+        texts.add_itxt(XMP_KEYWORD.decode(), marked(b"", source_type).decode())
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        picture.save(beside, format="PNG", optimize=False)
+        picture.save(beside, format="PNG", optimize=False, pnginfo=texts)
         beside.replace(path)
     except OSError as error:
         raise OutputError(

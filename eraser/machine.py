@@ -25,6 +25,17 @@ def wanted_device() -> str:
     return asked
 
 
+def processor_name() -> str:
+    """Its maker's name for it where the system tells, its architecture otherwise."""
+    import platform
+
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
 def kernel_cache() -> Path:
     """A folder for compiled kernels that only this user can write: the user's cache, or a fresh temporary one.
 

@@ -71,7 +71,7 @@ class Picture:
             return cls(image, *_open_array(image), private=False)
         if is_pillow(image):
             return cls(image, *_open_pillow(image), private=True)
-        if "eraser.files" in sys.modules and isinstance(image, sys.modules["eraser.files"].Photo):
+        if is_photo(image):
             return cls(image, image.pixels, image.layout, private=False)
         raise UnsupportedImage(
             f"{type(image).__module__}.{type(image).__qualname__} is no kind of image known here",
@@ -170,6 +170,12 @@ def is_pillow(image: object) -> bool:
     """Whether this is a Pillow image, found out without importing Pillow."""
     pillow = sys.modules.get("PIL.Image")
     return pillow is not None and isinstance(image, pillow.Image)
+
+
+def is_photo(image: object) -> bool:
+    """Whether this is an `eraser.files.Photo`, found out without importing that module."""
+    files = sys.modules.get("eraser.files.photo")
+    return files is not None and isinstance(image, files.Photo)
 
 
 def pillow_to_array(image: PillowImage, box: Box | None = None) -> np.ndarray:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -18,9 +17,11 @@ from eraser.engines.base import EngineInfo, Progress
 from eraser.errors import Cancelled, EngineError, OutOfMemory, OutOfRange
 from eraser.geometry import Box, Size
 from eraser.judge import misfit
+from eraser.margins import Amount, margins
 from eraser.masks import Grow, prepare
 from eraser.mattes import to_alpha
-from eraser.pictures import Picture
+from eraser.pictures import Picture, is_photo
+from eraser.report import Attempt, OnReport, Part, Recorder, Report, versions
 from eraser.window import Window, windows
 
 if TYPE_CHECKING:
@@ -29,14 +30,11 @@ if TYPE_CHECKING:
     from eraser.files import Photo
 
     Image: TypeAlias = PillowImage | np.ndarray | Photo | str | Path
-    Mask: TypeAlias = PillowImage | np.ndarray | Box | str | Path
+    Mask: TypeAlias = PillowImage | np.ndarray | Box | Photo | str | Path
 
-Amount = int | str  # pixels, or percent of that side like "20%"
 OnStep = Callable[[Progress], object]
 MOST_SEED = 2**63 - 1
 MOST_TRIES = 16
-MOST_SIDE = 65_535  # pixels of a side after extending: what common formats hold
-MOST_AREA = 500_000_000  # pixels after extending: as many as files are read with
 
 
 class Eraser:
@@ -58,6 +56,11 @@ class Eraser:
         """Where it computes: "CPU", unless the engine says otherwise."""
         return str(getattr(self._engine, "runs_on", "CPU"))
 
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the engine says of itself for reports: model, revision, sums, options. May read whole files."""
+        return dict(getattr(self._engine, "facts", {}))
+
     def __enter__(self) -> Eraser:
         return self
 
@@ -75,9 +78,19 @@ class Eraser:
         prompt: str | None = None,
         make_opaque: bool = False,
         on_step: OnStep | None = None,
+        on_report: OnReport | None = None,
     ) -> Any:
         """The image without what the mask marks; see `eraser.erase`."""
-        steps = self.erase_steps(image, mask, seed=seed, tries=tries, grow=grow, prompt=prompt, make_opaque=make_opaque)
+        steps = self.erase_steps(
+            image,
+            mask,
+            seed=seed,
+            tries=tries,
+            grow=grow,
+            prompt=prompt,
+            make_opaque=make_opaque,
+            on_report=on_report,
+        )
         return _drive(steps, on_step)
 
     def outpaint(
@@ -94,6 +107,7 @@ class Eraser:
         tries: int = 1,
         prompt: str | None = None,
         on_step: OnStep | None = None,
+        on_report: OnReport | None = None,
     ) -> Any:
         """The image continued beyond its sides; see `eraser.outpaint`."""
         steps = self.outpaint_steps(
@@ -107,6 +121,7 @@ class Eraser:
             seed=seed,
             tries=tries,
             prompt=prompt,
+            on_report=on_report,
         )
         return _drive(steps, on_step)
 
@@ -119,9 +134,13 @@ class Eraser:
         seed: int = 0,
         match: float = background.MATCH,
         on_step: OnStep | None = None,
+        on_report: OnReport | None = None,
     ) -> Any:
         """The image with another background behind its subject; see `eraser.replace_background`."""
-        return _drive(self.replace_background_steps(image, subject, prompt=prompt, seed=seed, match=match), on_step)
+        steps = self.replace_background_steps(
+            image, subject, prompt=prompt, seed=seed, match=match, on_report=on_report
+        )
+        return _drive(steps, on_step)
 
     def erase_steps(
         self,
@@ -133,14 +152,20 @@ class Eraser:
         grow: Grow = "auto",
         prompt: str | None = None,
         make_opaque: bool = False,
+        on_report: OnReport | None = None,
     ) -> Generator[Progress, None, Any]:
         """`erase` as a generator: yields Progress, returns the image. Stop iterating, and nothing has happened."""
         _check_seed(seed, tries)
+        recorder = Recorder()
         picture = Picture.open(image)
         hole = prepare(mask, picture.size, grow)
         canvas = Canvas(picture.colour, hole, picture.alpha)
-        colour = yield from self._fill(canvas, picture.writable, seed, tries, prompt)
-        return picture.close(colour, hole, make_opaque=make_opaque)
+        colour = yield from self._fill(canvas, picture.writable, seed, tries, prompt, recorder)
+        result = picture.close(colour, hole, make_opaque=make_opaque)
+        if on_report is not None:
+            options = {"grow": grow, "make_opaque": make_opaque}
+            on_report(self._report("erase", recorder, seed, tries, prompt, options, picture.size))
+        return self._said(result, recorder)
 
     def outpaint_steps(
         self,
@@ -155,44 +180,77 @@ class Eraser:
         seed: int = 0,
         tries: int = 1,
         prompt: str | None = None,
+        on_report: OnReport | None = None,
     ) -> Generator[Progress, None, Any]:
         """`outpaint` as a generator: yields Progress, returns the image."""
         _check_seed(seed, tries)
+        recorder = Recorder()
         picture = Picture.open(image)
         sides = margins(picture.size, left=left, top=top, right=right, bottom=bottom, aspect=aspect, size=size)
         canvas = extend(picture.colour, picture.alpha, **sides)
-        colour = yield from self._fill(canvas, lambda: canvas.colour, seed, tries, prompt)
-        return picture.close(colour, canvas.hole, left=sides["left"], top=sides["top"])
+        colour = yield from self._fill(canvas, lambda: canvas.colour, seed, tries, prompt, recorder)
+        result = picture.close(colour, canvas.hole, left=sides["left"], top=sides["top"])
+        if on_report is not None:
+            on_report(self._report("outpaint", recorder, seed, tries, prompt, sides, canvas.size))
+        return self._said(result, recorder)
 
     def replace_background_steps(
-        self, image: Image, subject: Mask, *, prompt: str, seed: int = 0, match: float = background.MATCH
+        self,
+        image: Image,
+        subject: Mask,
+        *,
+        prompt: str,
+        seed: int = 0,
+        match: float = background.MATCH,
+        on_report: OnReport | None = None,
     ) -> Generator[Progress, None, Any]:
         """`replace_background` as a generator: yields Progress, returns the image."""
         _check_seed(seed, 1)
         background.check_match(match)
         self._check_words(prompt)
+        recorder = Recorder()
         picture = Picture.open(image)
         shares = to_alpha(subject, picture.size)
         canvas = background.canvas_around(picture.colour, shares, picture.alpha)
         view, scale = background.view_of(canvas)
-        drawn = yield from _scaled(self._engine.fill(view, seed=int(seed), prompt=prompt), 0.0, 0.95, picture.size.box)
+        whole = picture.size.box
+        record = recorder.part(whole, int(np.count_nonzero(canvas.hole)))
+        # one seed: fillings are told apart by how they fit what is around them, and a background need not be like that
+        drawn = yield from _scaled(self._best_of(view, seed, 1, prompt, record), 0.0, 0.95, whole)
         yield Progress(0.95, "light and edges")
         painted = background.put_behind(canvas, shares, scale, drawn, match)
         colour = picture.writable()
-        compose(colour, canvas.hole, painted, picture.size.box, scale=scale, out=colour)
-        yield Progress(1.0, "the new background is in place")
+        compose(colour, canvas.hole, painted, whole, scale=scale, out=colour)
+        record.seconds = recorder.seconds
         # what was transparent has a background now
-        return picture.close(colour, canvas.hole, make_opaque=True)
+        result = picture.close(colour, canvas.hole, make_opaque=True)
+        if on_report is not None:
+            on_report(self._report("background", recorder, seed, 1, prompt, {"match": match}, picture.size))
+        yield Progress(1.0, "the new background is in place")
+        return self._said(result, recorder)
 
     def _fill(
-        self, canvas: Canvas, writable: Callable[[], np.ndarray], seed: int, tries: int, prompt: str | None
+        self,
+        canvas: Canvas,
+        writable: Callable[[], np.ndarray],
+        seed: int,
+        tries: int,
+        prompt: str | None,
+        recorder: Recorder,
     ) -> Generator[Progress, None, np.ndarray]:
         self._check_prompt(prompt)
         work = Canvas(writable(), canvas.hole, canvas.alpha)
-        return (yield from self.paint_steps(work, windows(canvas.hole), seed=seed, tries=tries, prompt=prompt))
+        return (yield from self._paint(work, windows(canvas.hole), seed, tries, prompt, recorder))
 
     def paint_steps(
-        self, canvas: Canvas, parts: list[Window], *, seed: int = 0, tries: int = 1, prompt: str | None = None
+        self,
+        canvas: Canvas,
+        parts: list[Window],
+        *,
+        seed: int = 0,
+        tries: int = 1,
+        prompt: str | None = None,
+        on_report: OnReport | None = None,
     ) -> Generator[Progress, None, np.ndarray]:
         """Paint these windows of a canvas into its own colour, which is written to and returned.
 
@@ -201,36 +259,86 @@ class Eraser:
         """
         _check_seed(seed, tries)
         self._check_prompt(prompt)
+        recorder = Recorder()
+        colour = yield from self._paint(canvas, parts, seed, tries, prompt, recorder)
+        if on_report is not None:
+            on_report(self._report("paint", recorder, seed, tries, prompt, {}, canvas.size))
+        return colour
+
+    def _paint(
+        self, canvas: Canvas, parts: list[Window], seed: int, tries: int, prompt: str | None, recorder: Recorder
+    ) -> Generator[Progress, None, np.ndarray]:
         total = sum(part.hole_pixels for part in parts)
         unpainted = canvas.hole.copy() if len(parts) > 1 else canvas.hole
         # borrows its arrays, so each part sees what the parts before it painted
         work = Canvas(canvas.colour, unpainted, canvas.alpha)
         done = 0
         for part in parts:
+            record, before = recorder.part(part.box, part.hole_pixels), recorder.seconds
             view, scale = work.view(part.box)
-            steps = self._best_of(view, seed, tries, prompt)
+            steps = self._best_of(view, seed, tries, prompt, record)
             filling = yield from _scaled(steps, done / total, part.hole_pixels / total, part.box)
             target = part.target.relative_to(part.box)
             compose(work.colour, unpainted, filling[target.slices], part.target, scale=scale, out=work.colour)
             done += part.hole_pixels
             if len(parts) > 1:
                 unpainted[part.target.slices] = False
+            record.seconds = recorder.seconds - before
         return work.colour
 
-    def _best_of(self, view: View, seed: int, tries: int, prompt: str | None) -> Generator[Progress, None, np.ndarray]:
+    def _best_of(
+        self, view: View, seed: int, tries: int, prompt: str | None, record: Part
+    ) -> Generator[Progress, None, np.ndarray]:
         """The filling, out of those of `tries` seeds in a row, that fits its surroundings best."""
         best: tuple[float, np.ndarray] | None = None
         for number in range(tries):
-            steps = self._engine.fill(view, seed=(int(seed) + number) % (MOST_SEED + 1), prompt=prompt)
+            attempt = Attempt((int(seed) + number) % (MOST_SEED + 1))
+            record.attempts.append(attempt)
+            steps = self._engine.fill(view, seed=attempt.seed, prompt=prompt)
+            note = f"try {number + 1} of {tries}: " if tries > 1 else ""
+            filling = yield from _scaled(steps, number / tries, 1 / tries, None, note, attempt)
             if tries == 1:
-                return (yield from steps)
-            note = f"try {number + 1} of {tries}: "
-            filling = yield from _scaled(steps, number / tries, 1 / tries, None, note)
+                return filling
             found = misfit(np.where(view.hole[:, :, None], filling, view.pixels), view.hole)
+            attempt.misfit = float(found)
             if best is None or found < best[0]:
-                best = found, filling
+                best, record.kept = (found, filling), number
         assert best is not None, "there is at least one try"
         return best[1]
+
+    def _report(
+        self,
+        mode: str,
+        recorder: Recorder,
+        seed: int,
+        tries: int,
+        prompt: str | None,
+        options: Mapping[str, object],
+        size: Size,
+    ) -> Report:
+        return Report(
+            mode=mode,
+            engine=self.info.name,
+            licence=self.info.licence,
+            device=self.device,
+            facts=self.facts,
+            seed=int(seed),
+            tries=int(tries),
+            prompt=prompt,
+            options=dict(options),
+            size=size,
+            painted=tuple(recorder.parts),
+            source_type=recorder.source_type(is_trained=self.info.is_trained),
+            started=recorder.started,
+            seconds=recorder.seconds,
+            versions=versions(),
+        )
+
+    def _said(self, result: Any, recorder: Recorder) -> Any:
+        """The result, which says what was done to it if it is a photo that will be written."""
+        if not is_photo(result):
+            return result
+        return result.with_source_type(recorder.source_type(is_trained=self.info.is_trained))
 
     def _check_prompt(self, prompt: str | None) -> None:
         if prompt is not None and not self.info.takes_prompt:
@@ -248,91 +356,6 @@ class Eraser:
             raise OutOfRange("the prompt says nothing", hint="say what is to be behind the subject")
 
 
-def margins(
-    of: Size,
-    *,
-    left: Amount = 0,
-    top: Amount = 0,
-    right: Amount = 0,
-    bottom: Amount = 0,
-    aspect: str | float | None = None,
-    size: tuple[int, int] | None = None,
-) -> dict[str, int]:
-    """Pixels to add per side. Sides are pixels or percent ("20%" of that axis); aspect ("16:9", 1.5) and size
-    (width, height) share what is missing evenly between the two sides of an axis, and never cut anything off.
-
-    Raises OutOfRange for negative or unreadable amounts, a size smaller than the image, more than one way at once, and
-    a result of more than 65535 pixels along a side.
-    """
-    asked = {"left": left, "top": top, "right": right, "bottom": bottom}
-    sides = {
-        name: _pixels(name, amount, of.width if name in ("left", "right") else of.height)
-        for name, amount in asked.items()
-    }
-    ways = [name for name, given in [("sides", any(sides.values())), ("aspect", aspect), ("size", size)] if given]
-    if len(ways) > 1:
-        raise OutOfRange(f"{' and '.join(ways)} are given at once", hint="choose one of them")
-    wanted = of
-    if aspect is not None:
-        ratio = _ratio(aspect)
-        wanted = Size(max(of.width, round(of.height * ratio)), max(of.height, round(of.width / ratio)))
-    elif size is not None:
-        wanted = Size(int(size[0]), int(size[1]))
-        if wanted.width < of.width or wanted.height < of.height:
-            raise OutOfRange(
-                f"the size {wanted} is smaller than the image's {of}",
-                hint="extending only adds: ask for at least the image's own size",
-            )
-    if wanted != of:
-        across, down = wanted.width - of.width, wanted.height - of.height
-        sides = {"left": across // 2, "top": down // 2, "right": across - across // 2, "bottom": down - down // 2}
-    result = Size(of.width + sides["left"] + sides["right"], of.height + sides["top"] + sides["bottom"])
-    if max(result.width, result.height) > MOST_SIDE or result.area > MOST_AREA:
-        raise OutOfRange(
-            f"the result would be {result}",
-            hint=f"stay within {MOST_SIDE} pixels a side and {MOST_AREA // 1_000_000} megapixels in all",
-        )
-    return sides
-
-
-def _pixels(name: str, amount: Amount, length: int) -> int:
-    hint = 'give whole pixels, or percent of that side like "20%"'
-    asked: float | int = 0
-    if isinstance(amount, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%|px)?\s*", amount)
-        if match is None:
-            raise OutOfRange(f'{name} is "{amount}", not an amount', hint=hint)
-        asked = float(match[1])
-        if match[2] == "%":
-            if asked > 400:
-                raise OutOfRange(f"{name} is {amount}, above 400%", hint="extend in several goes")
-            return round(length * asked / 100)
-    else:
-        asked = amount
-    try:
-        pixels = int(asked)
-    except (TypeError, ValueError, OverflowError):  # None, nan, infinity
-        raise OutOfRange(f"{name} is {amount}, not an amount", hint=hint) from None
-    if pixels != asked:
-        raise OutOfRange(f"{name} is {amount}, not a whole number of pixels", hint=hint)
-    if pixels < 0:
-        raise OutOfRange(f"{name} is {amount}, below 0", hint=hint)
-    return pixels
-
-
-def _ratio(aspect: str | float) -> float:
-    text = str(aspect).strip()
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*[:/x]\s*(\d+(?:\.\d+)?)|(\d+(?:\.\d+)?)", text)
-    ratio = 0.0
-    if match is not None:
-        ratio = float(match[3]) if match[3] else float(match[1]) / (float(match[2]) or np.inf)
-    if not 0.05 <= ratio <= 20:
-        raise OutOfRange(
-            f'the aspect ratio "{aspect}" is not between 1:20 and 20:1', hint='write it like "16:9" or 1.5'
-        )
-    return ratio
-
-
 def _check_seed(seed: int, tries: int) -> None:
     for name, number, least, most in (("seed", seed, 0, MOST_SEED), ("number of tries", tries, 1, MOST_TRIES)):
         if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or not least <= number <= most:
@@ -340,12 +363,22 @@ def _check_seed(seed: int, tries: int) -> None:
 
 
 def _scaled(
-    steps: Generator[Progress, None, np.ndarray], start: float, share: float, box: Box | None, note: str = ""
+    steps: Generator[Progress, None, np.ndarray],
+    start: float,
+    share: float,
+    box: Box | None,
+    note: str = "",
+    attempt: Attempt | None = None,
 ) -> Generator[Progress, None, np.ndarray]:
-    """Pass progress on as a share of a larger one's, with a note before its own; returns what the steps return."""
+    """Pass progress on as a share of a larger one's, with a note before its own; returns what the steps return.
+
+    attempt: hears the facts on the way
+    """
     try:
         while True:
             step = next(steps)
+            if attempt is not None and step.facts:
+                attempt.hear(step.facts)
             yield replace(step, fraction=min(1.0, start + share * step.fraction), note=note + step.note, box=box)
     except StopIteration as finished:
         filling: np.ndarray = finished.value

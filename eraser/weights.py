@@ -74,16 +74,21 @@ def verified(path: Path, weights: Weights) -> Path:
     try:
         size = path.stat().st_size
         if size == weights.size:
-            with path.open("rb") as data:
-                digest = hashlib.file_digest(data, "sha256").hexdigest()
+            found = digest(path)
     except OSError as error:
         raise MissingWeights(f"{path} cannot be read ({error.strerror or error})") from error
     again = "put the released file there again, or remove it"
     if size < weights.size:
         raise DamagedWeights(f"{path} has {size} of {weights.size} bytes", hint=again)
-    if size != weights.size or digest != weights.sha256:
+    if size != weights.size or found != weights.sha256:
         raise DamagedWeights(f"{path} is not the {weights.name} of this version", hint=again)
     return path
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, as hexadecimal digits. Raises OSError."""
+    with path.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
 
 
 def offline() -> bool:

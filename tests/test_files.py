@@ -19,7 +19,7 @@ from PIL import Image, ImageCms, JpegImagePlugin
 
 from eraser import exif, files, metadata
 from eraser.errors import DamagedImage, InputError, OutputError, OutputExists, UnsupportedImage
-from eraser.files import LossWarning, Photo, probe, read, write
+from eraser.files import LossWarning, Photo, probe, read, write, writing
 from eraser.geometry import Size
 from eraser.layouts import Layout
 
@@ -506,7 +506,7 @@ def test_a_file_that_appears_while_writing_is_not_overwritten(tmp_path, monkeypa
         path.write_bytes(b"mine")
         part.write_bytes(b"ours")
 
-    monkeypatch.setattr(files, "_write_png", slow)
+    monkeypatch.setattr(writing, "_write_png", slow)
     with pytest.raises(OutputExists):
         Photo(smooth(9, 8), Layout(3)).save(path)
     assert path.read_bytes() == b"mine"
@@ -543,7 +543,7 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path, monkeypatch):
         part.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(files, "_write_png", stopped)
+    monkeypatch.setattr(writing, "_write_png", stopped)
     with pytest.raises(KeyboardInterrupt):
         Photo(smooth(9, 8), Layout(3)).save(tmp_path / "a.png")
     assert list(tmp_path.iterdir()) == []
@@ -553,7 +553,7 @@ def test_errors_of_the_disk_become_one_sentence(tmp_path, monkeypatch):
     def full(photo, part, *rest):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(files, "_write_png", full)
+    monkeypatch.setattr(writing, "_write_png", full)
     with pytest.raises(OutputError, match="No space left"):
         Photo(smooth(9, 8), Layout(3)).save(tmp_path / "a.png")
     assert list(tmp_path.iterdir()) == []

@@ -19,8 +19,9 @@ from eraser.errors import (
 )
 from eraser.geometry import Box, Size
 from eraser.judge import misfit
+from eraser.margins import margins
 from eraser.masks import prepare
-from eraser.session import Eraser, margins
+from eraser.session import Eraser
 
 HEIGHT, WIDTH = 60, 80
 BOX = Box(30, 20, 18, 15)

@@ -122,6 +122,7 @@ class Step:
     parent: int | None = None
     task: Task | None = None
     ending: str = ""
+    source_type: str = ""  # what the file will say was done to the picture
 
 
 class Desk:
@@ -163,7 +164,7 @@ class Desk:
     def photo(self, step: Step) -> Photo:
         """The step's picture with everything that the original file carried."""
         assert self._shell is not None
-        return self._shell.with_pixels(np.load(step.pixels))
+        return self._shell.with_pixels(np.load(step.pixels)).with_source_type(step.source_type)
 
     def result(self, photo: Photo, parent: Step, task: Task, seed: int, seconds: float) -> Step:
         """Keep what an engine made; the caller makes it a step or a variation."""
@@ -228,6 +229,7 @@ class Desk:
         copy, thumb = (
             _write(folder / name, what) for name, what in [("screen", image), ("thumb", screen.thumbnail(image))]
         )
+        facts["source_type"] = photo.source_type
         return Step(self._count, label, photo.size, folder / "pixels.npy", copy, thumb, **facts)
 
     def _forget(self, step: Step) -> None:

@@ -24,6 +24,11 @@ class EngineInfo:
     extra: str = ""  # the optional dependency to install, "" when the base install is enough
     takes_prompt: bool = False
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether a model that learnt from pictures draws, so that files say so."""
+        return bool(self.weights)
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -40,7 +45,9 @@ class Engine(Protocol):
     """A loaded engine. Thread-safe: several calls may run `fill` at once.
 
     One that computes elsewhere than on the CPU says where, in an attribute `runs_on` ("GPU"); one that has more to say
-    of itself (checkpoint, revision, options) has an attribute `facts`, a mapping as JSON holds it.
+    of itself has an attribute `facts`, a mapping as JSON holds it: model, revision, sha256, options, warnings. The
+    facts of a Progress are those of one filling: seed, tries, kept, options, warnings (a list of sentences, which add
+    up), and where another engine painted instead of this one, painted_by (its name) and fallback (why, as a sentence).
     """
 
     info: EngineInfo

@@ -87,8 +87,10 @@ def trouble_with(view: View, box: Box) -> str:
 def without_a_drawing(
     patches: PatchEngine, view: View, seed: int, trouble: str
 ) -> Generator[Progress, None, np.ndarray]:
-    """What an engine that cannot draw does instead of its `fill`, and every note says why."""
-    return told(patches.fill(view, seed=seed), f"{trouble}, so the patch engine paints alone", 0.0, 1.0)
+    """What an engine that cannot draw does instead of its `fill`; every note says why, and so does the report."""
+    reason = f"{trouble}, so the patch engine paints alone"
+    yield Progress(0.0, reason, facts={"painted_by": "patch", "fallback": reason})
+    return (yield from told(patches.fill(view, seed=seed), reason, 0.0, 1.0))
 
 
 def told(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from eraser.engines.structure import Drawing, carry
 from eraser.errors import DamagedWeights, EngineError
 from eraser.geometry import Box
 from eraser.machine import usable_processors, wanted_device
-from eraser.weights import find
+from eraser.weights import digest, find
 
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 RIM = 3  # pixels of a drawing's hole, from its rim inwards, whose hue is compared with what lies outside
@@ -42,7 +42,7 @@ class Context:
 def released(info: EngineInfo) -> OnnxEngine:
     record = RECORDS[info.name]
     path = find(record.weights, get=f"eraser models fetch {info.name}")
-    return OnnxEngine(info, path, record.convention)
+    return OnnxEngine(info, path, record.convention, sha256=record.weights.sha256)
 
 
 def from_file(info: EngineInfo, file: str) -> OnnxEngine:
@@ -98,7 +98,7 @@ class OnnxEraser:
 
 
 class OnnxEngine:
-    """See the module."""
+    """See the module. sha256: of the file, where it is known; a report's reader finds it out otherwise."""
 
     def __init__(
         self,
@@ -106,10 +106,12 @@ class OnnxEngine:
         path: Path,
         convention: Convention,
         *,
+        sha256: str = "",
         device: str | None = None,
         threads: int | None = None,
     ) -> None:
         self.info = info
+        self._path, self._sha256 = path, sha256
         self._convention = convention
         threads = threads or usable_processors()
         self._eraser = OnnxEraser(path, convention, device=device or wanted_device(), threads=threads)
@@ -120,6 +122,12 @@ class OnnxEngine:
     @property
     def runs_on(self) -> str:
         return self._eraser.runs_on
+
+    @functools.cached_property
+    def facts(self) -> dict[str, Any]:
+        """For reports."""
+        known = self._sha256 or digest(self._path)
+        return {"model": self._path.name, "sha256": known, "options": asdict(self._convention)}
 
     def fill(self, view: View, *, seed: int, prompt: str | None = None) -> Generator[Progress, None, np.ndarray]:
         """Paint where `view.hole` is True: the Engine contract. There is no prompt to take."""

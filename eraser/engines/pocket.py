@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from eraser.geometry import Box
 from eraser.machine import usable_processors
 from eraser.sampling import sample
 from eraser.schedule import karras
-from eraser.weights import Weights, find
+from eraser.weights import Weights, digest, find
 
 VERSION = 1  # of the graph's inputs and outputs, as training/export.py writes it
 INPUTS = ("noisy", "sigma", "known", "hole")
@@ -94,15 +94,19 @@ class PocketEngine:
     ) -> None:
         self.info = info
         self._options = options or Options()
-        self._denoiser = PocketDenoiser(
-            find(weights) if isinstance(weights, Weights) else weights, device=device, threads=threads
-        )
+        self._path = find(weights) if isinstance(weights, Weights) else weights
+        self._denoiser = PocketDenoiser(self._path, device=device, threads=threads)
         self._workers = Workers(threads or usable_processors())
         self._patches = PatchEngine(info, threads=threads)
 
     @property
     def runs_on(self) -> str:
         return self._denoiser.runs_on
+
+    @functools.cached_property
+    def facts(self) -> dict[str, Any]:
+        """For reports."""
+        return {"model": self._path.name, "sha256": digest(self._path), "options": asdict(self._options)}
 
     def fill(self, view: View, *, seed: int, prompt: str | None = None) -> Generator[Progress, None, np.ndarray]:
         """Paint where `view.hole` is True: the Engine contract. There is no prompt to take."""

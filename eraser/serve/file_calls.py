@@ -1,8 +1,9 @@
-"""/v1/erase and /v1/outpaint: image files in, an image file out, with everything that the photo carries."""
+"""/v1/erase, /v1/outpaint, /v1/background: image files in, an image file out, with all that the photo carries."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import tempfile
 import time
@@ -14,9 +15,11 @@ from typing import Annotated, Any
 from fastapi import FastAPI, File, Form, Request, Response, UploadFile
 
 from eraser import files
+from eraser.background import MATCH
 from eraser.errors import BadRequest, InputError, OutOfRange
 from eraser.geometry import Box
 from eraser.masks import Grow
+from eraser.report import OnReport, Report
 from eraser.serve import fills
 from eraser.serve.guard import DISK_ERRORS, disk_full
 from eraser.serve.jobs import Job, Steps
@@ -29,6 +32,7 @@ MEDIA_TYPES = {
     "AVIF": "image/avif",
 }  # fmt: skip
 SUFFIXES = {files.FORMATS[suffix]: suffix for suffix in reversed(files.FORMATS)}
+MOST_REPORT = 8192  # bytes: clients take no longer headers
 _PICTURE: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "the picture, as a file of the kind that came in",
@@ -43,6 +47,7 @@ Tries = Annotated[
 ]
 EngineName = Annotated[str, Form(description="a name from /v1/engines, or auto")]
 Prompt = Annotated[str | None, Form(description="only for engines that take one")]
+Provenance = Annotated[bool, Form(description="say in the file's XMP that it was edited, and how")]
 Quality = Annotated[int | None, Form(ge=1, le=100, description="of lossy files; the photo's own if left out")]
 
 
@@ -60,6 +65,7 @@ def add_file_calls(api: FastAPI, service: Service) -> None:
         engine: EngineName = "auto",
         prompt: Prompt = None,
         quality: Quality = None,
+        provenance: Provenance = True,
     ) -> Response:
         """An image file without what a mask marks."""
         widen = _text_to_grow(grow)
@@ -67,15 +73,23 @@ def add_file_calls(api: FastAPI, service: Service) -> None:
             raise BadRequest("mask and box are both given or both missing", hint="send one of them")
         marked = _text_to_box(box) if box is not None else None
 
-        def steps(session: Eraser, photo: files.Photo, folder: Path) -> Steps:
+        def steps(session: Eraser, photo: files.Photo, folder: Path, on_report: OnReport) -> Steps:
             area: Any = marked
             if mask is not None:
                 area = _stored(mask, folder / "mask", service.limits.megapixels)
             return session.erase_steps(
-                photo, area, seed=seed, tries=tries, grow=widen, prompt=prompt, make_opaque=opaque
+                photo,
+                area,
+                seed=seed,
+                tries=tries,
+                grow=widen,
+                prompt=prompt,
+                make_opaque=opaque,
+                on_report=on_report,
             )
 
-        return await _file_reply(service, request, image, engine, quality, steps)
+        written = {"quality": quality, "provenance": provenance}
+        return await _file_reply(service, request, image, engine, written, steps)
 
     @api.post("/v1/outpaint", response_class=Response, responses=_PICTURE)
     async def outpaint(
@@ -91,10 +105,11 @@ def add_file_calls(api: FastAPI, service: Service) -> None:
         engine: EngineName = "auto",
         prompt: Prompt = None,
         quality: Quality = None,
+        provenance: Provenance = True,
     ) -> Response:
         """An image file continued beyond its sides."""
 
-        def steps(session: Eraser, photo: files.Photo, folder: Path) -> Steps:
+        def steps(session: Eraser, photo: files.Photo, folder: Path, on_report: OnReport) -> Steps:
             return session.outpaint_steps(
                 photo,
                 left=left,
@@ -105,9 +120,34 @@ def add_file_calls(api: FastAPI, service: Service) -> None:
                 seed=seed,
                 tries=tries,
                 prompt=prompt,
+                on_report=on_report,
             )
 
-        return await _file_reply(service, request, image, engine, quality, steps)
+        written = {"quality": quality, "provenance": provenance}
+        return await _file_reply(service, request, image, engine, written, steps)
+
+    @api.post("/v1/background", response_class=Response, responses=_PICTURE)
+    async def background(
+        request: Request,
+        image: Picture,
+        subject: Annotated[UploadFile, File(description="a mask: white stays bit for bit, grey is its soft edge")],
+        prompt: Annotated[str, Form(description="what is to be behind the subject")],
+        match: Annotated[float, Form(ge=0, le=1, description="how far light is brought to the photo's")] = MATCH,
+        seed: Seed = 0,
+        engine: EngineName = "auto",
+        quality: Quality = None,
+        provenance: Provenance = True,
+    ) -> Response:
+        """An image file with another background behind its subject."""
+
+        def steps(session: Eraser, photo: files.Photo, folder: Path, on_report: OnReport) -> Steps:
+            marks = _stored(subject, folder / "subject", service.limits.megapixels)
+            return session.replace_background_steps(
+                photo, marks, prompt=prompt, seed=seed, match=match, on_report=on_report
+            )
+
+        written = {"quality": quality, "provenance": provenance}
+        return await _file_reply(service, request, image, engine, written, steps)
 
 
 async def _file_reply(
@@ -115,19 +155,20 @@ async def _file_reply(
     request: Request,
     image: UploadFile,
     engine: str,
-    quality: int | None,
-    steps: Callable[[Eraser, files.Photo, Path], Steps],
+    written: dict[str, Any],
+    steps: Callable[[Eraser, files.Photo, Path, OnReport], Steps],
 ) -> Response:
-    """Run a job from file to file; its client going away cancels it."""
+    """Run a job from file to file; its client going away cancels it. written: as `Photo.save` takes it."""
     service.worker.touch()
+    reports: list[Report] = []
 
     def work(job: Job) -> Steps:
         try:
             with tempfile.TemporaryDirectory(prefix="magic-eraser-") as name:
                 folder = Path(name)
                 photo = _stored(image, folder / "image", service.limits.megapixels)
-                result: files.Photo = yield from steps(service.engine_of(engine), photo, folder)
-                return _written(result, folder, quality)
+                result: files.Photo = yield from steps(service.engine_of(engine), photo, folder, reports.append)
+                return _written(result, folder, written)
         except OSError as error:
             if error.errno in DISK_ERRORS:
                 raise disk_full(error) from None
@@ -152,6 +193,9 @@ async def _file_reply(
         raise job.error
     content, kind, losses = job.result
     headers = {"X-Magic-Eraser-Seconds": f"{time.monotonic() - start:.3f}"}
+    losses = [*reports[0].fallbacks, *reports[0].warnings, *losses]
+    if len(said := json.dumps(reports[0].summary())) <= MOST_REPORT:
+        headers["X-Magic-Eraser-Report"] = said
     if losses:
         headers["X-Magic-Eraser-Warnings"] = "; ".join(losses).encode("ascii", "replace").decode()
     return Response(content, media_type=MEDIA_TYPES[kind], headers=headers)
@@ -171,13 +215,13 @@ def _stored(upload: UploadFile, stem: Path, most_megapixels: float) -> files.Pho
         raise type(error)(error.message.replace(str(path), name), hint=error.hint) from None
 
 
-def _written(photo: files.Photo, folder: Path, quality: int | None) -> tuple[bytes, str, list[str]]:
+def _written(photo: files.Photo, folder: Path, written: dict[str, Any]) -> tuple[bytes, str, list[str]]:
     """A file of the photo's own kind, the kind's name, and what was lost on the way."""
     kind = photo.format if photo.format in SUFFIXES and photo.format in MEDIA_TYPES else "PNG"
     path = folder / f"result{SUFFIXES[kind]}"
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        photo.save(path, quality=quality)
+        photo.save(path, **written)
     return path.read_bytes(), kind, [str(warning.message) for warning in caught]
 
 

@@ -17,6 +17,7 @@ from eraser.errors import BadRequest, TooLarge
 from eraser.geometry import Box, Size
 from eraser.layouts import Layout, split
 from eraser.plans import Plan, plan_erase, plan_extend
+from eraser.report import Report
 from eraser.serve.guard import Receive, Send, report
 from eraser.serve.jobs import Job, Steps, Worker
 from eraser.session import MOST_SEED, MOST_TRIES, Eraser
@@ -233,8 +234,14 @@ def work_on(request: Request, plan: Plan, canvas: Canvas, engine_of: Callable[[s
     def steps(job: Job) -> Steps:
         engine = engine_of(request.engine)
         start = time.monotonic()
+        reports: list[Report] = []
         colour = yield from engine.paint_steps(
-            canvas, plan.parts, seed=request.seed, tries=request.tries, prompt=request.prompt
+            canvas,
+            plan.parts,
+            seed=request.seed,
+            tries=request.tries,
+            prompt=request.prompt,
+            on_report=reports.append,
         )
         seconds = time.monotonic() - start
         pixels = plan.layer(colour)
@@ -246,6 +253,7 @@ def work_on(request: Request, plan: Plan, canvas: Canvas, engine_of: Callable[[s
             "seed": request.seed,
             "hole_pixels": plan.hole_pixels,
             "seconds": round(seconds, 4),
+            "report": reports[0].summary(),
         }
         return Filled(pixels, plan.mask, head)
 

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import eraser
-from eraser import cli, demo, doctor
+from eraser import cli, console, demo, doctor, marks
 from eraser.__main__ import main
 from eraser.engines import registry
 from eraser.errors import MissingExtra, OutOfRange
@@ -284,14 +284,14 @@ def test_interrupt_ends_the_call_at_the_next_step_and_leaves_no_file(
     command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = []
-    hear = cli.Watch.__call__
+    hear = console.Watch.__call__
 
-    def interrupted(watch: cli.Watch, progress: eraser.Progress) -> bool:
+    def interrupted(watch: console.Watch, progress: eraser.Progress) -> bool:
         signal.raise_signal(signal.SIGINT)
         answers.append(hear(watch, progress))
         return answers[-1]
 
-    monkeypatch.setattr(cli.Watch, "__call__", interrupted)
+    monkeypatch.setattr(console.Watch, "__call__", interrupted)
     done = command("erase photo.png mask.png")
     assert (done.code, done.out, done.added) == (cli.CANCELLED, "", [])
     assert done.err == "eraser: cancelled: nothing half-done was written\n"
@@ -301,7 +301,7 @@ def test_interrupt_ends_the_call_at_the_next_step_and_leaves_no_file(
 
 @pytest.mark.usefixtures("interruptible")
 def test_a_second_interrupt_does_not_wait_for_the_step() -> None:
-    with cli.Watch(quiet=True) as watch:
+    with console.Watch(quiet=True) as watch:
         signal.raise_signal(signal.SIGINT)
         assert watch.stopped
         with pytest.raises(KeyboardInterrupt):
@@ -485,7 +485,7 @@ def test_boxes_that_share_an_edge_in_percent_share_it_in_pixels(cuts: list[float
     right = 0
     for left, far in pairwise(edges):
         try:
-            box = cli.text_to_box(f"{left:.4f}%,0,{far - left:.4f}%,10", size)
+            box = marks.text_to_box(f"{left:.4f}%,0,{far - left:.4f}%,10", size)
         except OutOfRange:  # thinner than a pixel
             continue
         assert abs(box.x - right) <= 1  # two roundings of the same sum

@@ -1,0 +1,151 @@
+"""`eraser redo`: a result made again from its sidecar, and what is different where it cannot be the same."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from eraser.console import Watch, paint
+from eraser.errors import InputError, OutputError
+from eraser.marks import Marks
+from eraser.paint_commands import AS_JSON, FORCE, OUT, PROVENANCE, QUIET, SIDECAR, finish, output_path
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from eraser.files import Photo
+    from eraser.report import Report
+    from eraser.session import Eraser
+    from eraser.sidecar import Sidecar
+
+SHAPES = ("left", "top", "right", "bottom", "aspect", "size")
+
+
+@click.command(
+    epilog="""
+    \b
+    Examples:
+      eraser erase beach.jpg mask.png -o clean.jpg --report
+      eraser redo clean.jpg.json                          writes clean-redone.jpg
+      The photo and the mask lie elsewhere by now:
+        eraser redo clean.jpg.json --photo old/beach.jpg --mask old/mask.png -o again.jpg
+    """,
+)
+@click.argument("sidecar", type=click.Path(path_type=Path))
+@click.option("--photo", type=click.Path(path_type=Path), help="Where the photo is now.")
+@click.option("--mask", type=click.Path(path_type=Path), help="Where the mask is now.")
+@OUT
+@SIDECAR
+@PROVENANCE
+@FORCE
+@QUIET
+@AS_JSON
+def redo(
+    sidecar: Path,
+    photo: Path | None,
+    mask: Path | None,
+    out: Path | None,
+    wants_report: bool,
+    provenance: bool,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Make a result again from SIDECAR, the JSON file that --report wrote.
+
+    Photo and mask must be the very files: their sums are checked. Where the machine, a version or the weights are
+    others, that is told, and so is whether the pixels came out the same.
+    The result is NAME-redone beside the sidecar unless -o says otherwise.
+    """
+    import eraser
+    from eraser import files
+    from eraser import sidecar as sidecars
+
+    start = time.perf_counter()
+    told = sidecars.read(sidecar)
+    if told.report["mode"] not in ("erase", "outpaint", "background"):
+        raise InputError(f'{sidecar} is of a result of the kind "{told.report["mode"]}"', hint="redo that by its door")
+    folder = sidecar.parent
+    source = told.photo.found(folder, photo, "photo", "--photo")
+    where = told.mask.found(folder, mask, "mask", "--mask") if told.mask is not None else None
+    name = Path(str(told.output.get("path") or source.name)).name
+    path = output_path(folder / name, out, "redone", force=force, wants_report=wants_report)
+    picture = files.read(source)
+    hole = _hole(told, picture, where)
+    reports: list[Report] = []
+
+    def work(watch: Watch) -> Photo:
+        with eraser.Eraser(told.report["engine"]) as session:
+            return _painted(session, told, picture, hole, where, on_step=watch, on_report=reports.append)
+
+    result, painting = paint(work, quiet=quiet or as_json)
+    report = reports[0]
+    same = sidecars.sum_of_pixels(result.pixels) == told.output.get("pixels_sha256")
+    others = _differences(told, report, hole)
+    finish(
+        result, path, report, source=source,
+        inputs={"mask": where, "marks": told.marks, "shape": told.shape, "hole": hole},
+        written={"quality": _quality(told), "provenance": provenance and told.output.get("provenance") is not False},
+        force=force, quiet=quiet, as_json=as_json, wants_report=wants_report, start=start, painting=painting,
+        more={"same": same, "differences": others},
+    )  # fmt: skip
+    if not as_json:
+        _tell(same, others, quiet=quiet)
+
+
+def _hole(told: Sidecar, picture: Photo, mask: Path | None) -> np.ndarray | None:
+    return Marks.from_json(told.marks).hole(picture, mask) if told.report["mode"] == "erase" else None
+
+
+def _painted(
+    session: Eraser, told: Sidecar, picture: Photo, hole: np.ndarray | None, subject: Path | None, **hearing: Any
+) -> Photo:
+    report = told.report
+    if report["mode"] == "background":
+        if subject is None:
+            raise InputError("the sidecar names no mask of the subject", hint="it is damaged: paint a new background")
+        options = {"prompt": report["prompt"], "seed": report["seed"], "match": report["options"].get("match", 0)}
+        behind: Photo = session.replace_background(picture, subject, **options, **hearing)
+        return behind
+    asked: dict[str, Any] = {name: report[name] for name in ("seed", "tries", "prompt")} | hearing
+    if hole is not None:
+        opaque = report["options"].get("make_opaque") is True
+        erased: Photo = session.erase(picture, hole, grow=0, make_opaque=opaque, **asked)
+        return erased
+    shape = {name: told.shape[name] for name in SHAPES if name in told.shape}
+    extended: Photo = session.outpaint(picture, **shape, **asked)
+    return extended
+
+
+def _quality(told: Sidecar) -> int | None:
+    quality = told.output.get("quality")
+    if quality is not None and (isinstance(quality, bool) or not isinstance(quality, int)):
+        raise OutputError(f"the quality is {quality!r:.40}", hint="look at the sidecar")
+    return quality
+
+
+def _differences(told: Sidecar, report: Report, hole: np.ndarray | None) -> list[str]:
+    """What was otherwise when the first result was made, as far as it may change pixels."""
+    from eraser.report import plain
+    from eraser.sidecar import differences, sum_of_pixels
+
+    before: Mapping[str, Any] = told.report
+    found = differences(before["versions"], report.versions)
+    found += differences({"device": before.get("device")}, {"device": report.device})
+    found += differences(before["facts"], plain(report.facts))
+    if hole is not None and sum_of_pixels(hole) != told.hole_sha256:
+        found.append("the marks give another hole")
+    return found
+
+
+def _tell(same: bool, others: list[str], *, quiet: bool) -> None:
+    if same:
+        if not quiet:
+            click.echo("the pixels are those of the first result, bit for bit")
+        return
+    reason = "; ".join(others) or "nothing that is known to matter: please report it"
+    click.echo(f"eraser: note: the pixels are not those of the first result; what differs: {reason}", err=True)
