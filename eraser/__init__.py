@@ -133,6 +133,7 @@ def replace_background(
     engine: str = "auto",
     seed: int = 0,
     match: float = MATCH,
+    soften: float = 0,
     on_step: OnStep | None = None,
     on_report: OnReport | None = None,
 ) -> Any:
@@ -144,6 +145,8 @@ def replace_background(
     prompt   what is to be behind the subject
     engine   one that takes a prompt, like "latent:sd15"; others are refused, because they continue what is known
     match    0 to 1: how far light and colour of the new background are brought to those of the photo; 0 is as drawn
+    soften   pixels, 0 to 64: make a soft edge that wide inside a mask's hard one, whose outermost pixels hold some of
+             the old background; those pixels are then blended as well
 
     The background is drawn at the engine's own size and enlarged, without texture of the photo, which is the
     subject's: on a large photo it is softer than the subject. What was transparent comes out opaque. The rest as in
@@ -152,5 +155,5 @@ def replace_background(
     """
     with Eraser(engine) as session:
         return session.replace_background(
-            image, subject, prompt=prompt, seed=seed, match=match, on_step=on_step, on_report=on_report
+            image, subject, prompt=prompt, seed=seed, match=match, soften=soften, on_step=on_step, on_report=on_report
         )

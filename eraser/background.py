@@ -10,22 +10,24 @@ from eraser.canvas import Canvas, Scale, View, opaque
 from eraser.errors import EmptyHole, NothingKnown, OutOfRange, UnsupportedImage
 from eraser.light import gains, relit
 from eraser.mattes import unmix
+from eraser.pictures import Picture
 from eraser.pyramid import push_pull
 from eraser.window import tighten
 
 MATCH = 0.5  # how far the new light is brought to the old one's, unless asked otherwise
 
 
-def canvas_around(colour: np.ndarray, subject: np.ndarray, alpha: np.ndarray | None) -> Canvas:
-    """The image as a canvas whose hole is everything that is not subject in full.
+def canvas_around(picture: Picture, subject: np.ndarray) -> Canvas:
+    """The picture as a canvas whose hole is everything that is not subject in full.
 
-    colour (H, W, C) and alpha (H, W) or None in the image's own type · subject (H, W) float32 in [0, 1]
-    Raises NothingKnown (no subject, or one that cannot be seen), EmptyHole (nothing but subject), UnsupportedImage.
+    subject (H, W) float32 in [0, 1]. Raises NothingKnown (no subject, or one that cannot be seen), EmptyHole (nothing
+    but subject), UnsupportedImage (colours that no new background has).
     """
-    area = subject.size
-    if colour.shape[2] == 4:
+    colour, alpha, area = picture.colour, picture.alpha, subject.size
+    if colour.shape[2] == 4 or picture.is_indexed or colour.dtype == np.bool_:
+        kind = "CMYK" if colour.shape[2] == 4 else "drawn with a palette" if picture.is_indexed else "black and white"
         raise UnsupportedImage(
-            "the image is CMYK, and a new background is drawn in RGB", hint="convert the photo to RGB first"
+            f"the image is {kind}, which has not the colours of a new background", hint="convert it to RGB first"
         )
     full = subject >= 1
     if not full.any():
@@ -36,7 +38,7 @@ def canvas_around(colour: np.ndarray, subject: np.ndarray, alpha: np.ndarray | N
             )
         raise NothingKnown(
             f"the subject's mask marks no pixel in full, the strongest of {area} by {most:.0%}",
-            hint="paint what is to stay in full white; grey is for its soft edge",
+            hint="paint what is to stay in full white; grey is its soft edge, which soften widens inward",
         )
     if full.all():
         raise EmptyHole(

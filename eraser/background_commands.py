@@ -10,6 +10,7 @@ import click
 
 from eraser.background import MATCH
 from eraser.console import Watch, paint
+from eraser.mattes import MOST_REACH
 from eraser.paint_commands import PHOTO, finish, output_path, shared
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     Examples:
       A mask as large as the photo, white where the subject is, grey along its soft edge:
         eraser background anna.jpg anna-mask.png --prompt "a beach in the evening" --engine latent:sd15
+      A mask with a hard edge:
+        eraser background anna.jpg anna-mask.png --soften 2 --prompt "a park" --engine latent:sd15
       A cut-out, which is its own mask:
         eraser background cup.png cup.png --prompt "a wooden table" --engine latent:sd15
       The light as it was drawn:
@@ -40,12 +43,20 @@ if TYPE_CHECKING:
     show_default=True,
     help="How far the new light is brought to the photo's; 0 leaves it as drawn.",
 )
+@click.option(
+    "--soften",
+    type=click.FloatRange(0, MOST_REACH),
+    default=0,
+    show_default=True,
+    help="Make a soft edge so many pixels wide inside a hard one.",
+)
 @shared
 def background(
     photo: Path,
     subject: Path,
     prompt: str,
     match: float,
+    soften: float,
     out: Path | None,
     quality: int | None,
     seed: int,
@@ -73,8 +84,9 @@ def background(
     def work(watch: Watch) -> Any:
         with eraser.Eraser(engine) as session:
             result: Photo = session.replace_background(
-                picture, subject, prompt=prompt, seed=seed, match=match, on_step=watch, on_report=reports.append
-            )
+                picture, subject, prompt=prompt, seed=seed, match=match, soften=soften, on_step=watch,
+                on_report=reports.append,
+            )  # fmt: skip
             return result
 
     result, painting = paint(work, quiet=quiet or as_json)

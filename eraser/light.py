@@ -29,9 +29,10 @@ def gains(
     mine, theirs = _light(picture, outside), _light(reference, beyond)
     if mine is None or theirs is None or strength <= 0:
         return np.ones(picture.shape[2], np.float32)
-    hue = np.log2(theirs[0] / mine[0])
-    hue = np.clip(hue - hue.mean(), -MOST_HUE, MOST_HUE)
-    light = np.clip(np.log2(theirs[1] / mine[1]), -MOST_LIGHT, MOST_LIGHT)
+    weight = LUMA if picture.shape[2] == 3 else np.ones(1)
+    hue, light = np.log2(theirs[0] / mine[0]), np.log2(theirs[1] / mine[1]) @ weight
+    hue = np.clip(hue - hue @ weight, -MOST_HUE, MOST_HUE)
+    light = np.clip(light, -MOST_LIGHT, MOST_LIGHT)
     return np.exp2(strength * (hue + light)).astype(np.float32)
 
 
@@ -62,8 +63,8 @@ def encoded(light: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip(unit * 2 - 1, -1, 1), np.float32)
 
 
-def _light(picture: np.ndarray, outside: np.ndarray) -> tuple[np.ndarray, float] | None:
-    """The light's colour (C,) and its strength, of the pixels that are not outside; None where too few are there."""
+def _light(picture: np.ndarray, outside: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Edges (C,) and brightness (C,) of the pixels that are not outside; None where too few are there."""
     small, hidden = np.where(outside[:, :, None], 0, linear(picture)).astype(np.float32), outside
     while max(hidden.shape) > SIDE:
         small, hidden = halve(small, hidden)
@@ -78,7 +79,7 @@ def _light(picture: np.ndarray, outside: np.ndarray) -> tuple[np.ndarray, float]
     bright = _mean(small[~hidden])
     if edges.min() <= 1e-5 or bright.min() <= 1e-5:  # one flat colour shows no light
         return None
-    return edges, float(bright @ LUMA if len(bright) == 3 else bright[0])
+    return edges, bright
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

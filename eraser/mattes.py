@@ -11,12 +11,14 @@ from eraser.errors import OutOfRange
 from eraser.geometry import Box, Size
 from eraser.mask_kinds import opened
 from eraser.masks import from_box
+from eraser.window import tighten
 
 LOSSY_ENDS = (1 / 4, 3 / 4)  # of white: what is darker or brighter in a lossy file is none or all of the subject
 FLOAT_ENDS = (1 / 255, 254.5 / 255)
+MOST_REACH = 64  # pixels
 MOST_FLOAT = 1.01  # resampling overshoots a little; values far above are of another scale
 SMOOTH, STEEP = 1e-4, 0.1  # weights of neighbours: of all, and of those beyond a step of alpha
-ROUNDS = 16  # of the solver at each size
+ROUNDS, COARSE_ROUNDS, COARSE = 16, 100, 64  # of the solver; more where they cost nothing, up to so many pixels a side
 
 
 def to_alpha(mask: Any, size: Size) -> np.ndarray:
@@ -31,7 +33,7 @@ def to_alpha(mask: Any, size: Size) -> np.ndarray:
         return from_box(mask, size).astype(np.float32)
     marks = opened(mask, size)
     bands = marks.values[:, :, None] if marks.values.ndim == 2 else marks.values
-    top = _top(bands)
+    top = float(opaque(bands.dtype)) if marks.lossy else _top(bands)
     low, high = LOSSY_ENDS if marks.lossy else (0.0, 1.0)
     if bands.dtype.kind == "f" and not marks.lossy:
         low, high = FLOAT_ENDS
@@ -40,6 +42,27 @@ def to_alpha(mask: Any, size: Size) -> np.ndarray:
         share = bands[rows].max(axis=2).astype(np.float32) / np.float32(top)
         alpha[rows] = np.clip((share - low) / (high - low), 0, 1) if (low, high) != (0, 1) else np.clip(share, 0, 1)
     return alpha
+
+
+def softened(alpha: np.ndarray, reach: float) -> np.ndarray:
+    """Alpha (H, W) that rises over so many pixels inward from what is not full: for masks with a hard edge.
+
+    The subject's outermost pixels hold some of the old background, which a hard mask keeps. Nothing grows; the image's
+    own border is no edge. Raises OutOfRange for a reach outside 0 to MOST_REACH.
+    """
+    if not 0 <= reach <= MOST_REACH:
+        raise OutOfRange(f"soften is {reach}", hint=f"give 0 to {MOST_REACH} pixels")
+    full = alpha >= 1
+    box = tighten(full, Box(0, 0, alpha.shape[1], alpha.shape[0])) if reach > 0 else None
+    if box is None or full.all():
+        return alpha
+    from scipy import ndimage
+
+    near = box.pad(1).clamp(Box(0, 0, alpha.shape[1], alpha.shape[0]))
+    result = alpha.copy()
+    rise = ndimage.distance_transform_edt(full[near.slices]).astype(np.float32) / np.float32(reach + 1)
+    result[near.slices] = np.where(full[near.slices], np.minimum(rise, 1), result[near.slices])
+    return result
 
 
 def _top(bands: np.ndarray) -> float:
@@ -79,11 +102,11 @@ def unmix(image: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         subject, background = image.copy(), image.copy()
     full, none = alpha >= 1, alpha <= 0
     subject[full], background[none] = image[full], image[none]
-    _solve(image, alpha, subject, background)
+    _solve(image, alpha, subject, background, COARSE_ROUNDS if max(height, width) <= COARSE else ROUNDS)
     return subject, background
 
 
-def _solve(image: np.ndarray, alpha: np.ndarray, subject: np.ndarray, background: np.ndarray) -> None:
+def _solve(image: np.ndarray, alpha: np.ndarray, subject: np.ndarray, background: np.ndarray, rounds: int) -> None:
     """Improve both colours of the mixed pixels, in place: Jacobi rounds of a 2x2 system for each."""
     height, width = alpha.shape
     shares = alpha.reshape(-1)
@@ -107,7 +130,7 @@ def _solve(image: np.ndarray, alpha: np.ndarray, subject: np.ndarray, background
     scale = 1 / np.maximum(share**2 * second + rest**2 * first + first * second, 1e-20)
     colours = image.reshape(-1, image.shape[2])
     subjects, backgrounds = subject.reshape(-1, image.shape[2]), background.reshape(-1, image.shape[2])
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for channel in range(image.shape[2]):
             value = colours[mixed, channel]
             one = (of_subject * subjects[near, channel]).sum(axis=0) + share * value

@@ -105,13 +105,15 @@ def _painted(
     session: Eraser, told: Sidecar, picture: Photo, hole: np.ndarray | None, subject: Path | None, **hearing: Any
 ) -> Photo:
     report = told.report
+    asked: dict[str, Any]
     if report["mode"] == "background":
         if subject is None:
             raise InputError("the sidecar names no mask of the subject", hint="it is damaged: paint a new background")
-        options = {"prompt": report["prompt"], "seed": report["seed"], "match": report["options"].get("match", 0)}
-        behind: Photo = session.replace_background(picture, subject, **options, **hearing)
+        asked = {name: report[name] for name in ("seed", "prompt")}
+        asked |= {name: report["options"].get(name, 0) for name in ("match", "soften")}
+        behind: Photo = session.replace_background(picture, subject, **asked, **hearing)
         return behind
-    asked: dict[str, Any] = {name: report[name] for name in ("seed", "tries", "prompt")} | hearing
+    asked = {name: report[name] for name in ("seed", "tries", "prompt")} | hearing
     if hole is not None:
         opaque = report["options"].get("make_opaque") is True
         erased: Photo = session.erase(picture, hole, grow=0, make_opaque=opaque, **asked)

@@ -19,7 +19,7 @@ from eraser.geometry import Box, Size
 from eraser.judge import misfit
 from eraser.margins import Amount, margins
 from eraser.masks import Grow, prepare
-from eraser.mattes import to_alpha
+from eraser.mattes import softened, to_alpha
 from eraser.pictures import Picture, is_photo
 from eraser.report import Attempt, OnReport, Part, Recorder, Report, versions
 from eraser.window import Window, windows
@@ -133,12 +133,13 @@ class Eraser:
         prompt: str,
         seed: int = 0,
         match: float = background.MATCH,
+        soften: float = 0,
         on_step: OnStep | None = None,
         on_report: OnReport | None = None,
     ) -> Any:
         """The image with another background behind its subject; see `eraser.replace_background`."""
         steps = self.replace_background_steps(
-            image, subject, prompt=prompt, seed=seed, match=match, on_report=on_report
+            image, subject, prompt=prompt, seed=seed, match=match, soften=soften, on_report=on_report
         )
         return _drive(steps, on_step)
 
@@ -202,6 +203,7 @@ class Eraser:
         prompt: str,
         seed: int = 0,
         match: float = background.MATCH,
+        soften: float = 0,
         on_report: OnReport | None = None,
     ) -> Generator[Progress, None, Any]:
         """`replace_background` as a generator: yields Progress, returns the image."""
@@ -210,8 +212,8 @@ class Eraser:
         self._check_words(prompt)
         recorder = Recorder()
         picture = Picture.open(image)
-        shares = to_alpha(subject, picture.size)
-        canvas = background.canvas_around(picture.colour, shares, picture.alpha)
+        shares = softened(to_alpha(subject, picture.size), soften)
+        canvas = background.canvas_around(picture, shares)
         view, scale = background.view_of(canvas)
         whole = picture.size.box
         record = recorder.part(whole, int(np.count_nonzero(canvas.hole)))
@@ -225,7 +227,9 @@ class Eraser:
         # what was transparent has a background now
         result = picture.close(colour, canvas.hole, make_opaque=True)
         if on_report is not None:
-            on_report(self._report("background", recorder, seed, 1, prompt, {"match": match}, picture.size))
+            on_report(
+                self._report("background", recorder, seed, 1, prompt, {"match": match, "soften": soften}, picture.size)
+            )
         yield Progress(1.0, "the new background is in place")
         return self._said(result, recorder)
 

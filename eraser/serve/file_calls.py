@@ -19,6 +19,7 @@ from eraser.background import MATCH
 from eraser.errors import BadRequest, InputError, OutOfRange
 from eraser.geometry import Box
 from eraser.masks import Grow
+from eraser.mattes import MOST_REACH
 from eraser.report import OnReport, Report
 from eraser.serve import fills
 from eraser.serve.guard import DISK_ERRORS, disk_full
@@ -133,6 +134,7 @@ def add_file_calls(api: FastAPI, service: Service) -> None:
         subject: Annotated[UploadFile, File(description="a mask: white stays bit for bit, grey is its soft edge")],
         prompt: Annotated[str, Form(description="what is to be behind the subject")],
         match: Annotated[float, Form(ge=0, le=1, description="how far light is brought to the photo's")] = MATCH,
+        soften: Annotated[float, Form(ge=0, le=MOST_REACH, description="pixels of soft edge in a hard mask")] = 0,
         seed: Seed = 0,
         engine: EngineName = "auto",
         quality: Quality = None,
@@ -143,7 +145,7 @@ def add_file_calls(api: FastAPI, service: Service) -> None:
         def steps(session: Eraser, photo: files.Photo, folder: Path, on_report: OnReport) -> Steps:
             marks = _stored(subject, folder / "subject", service.limits.megapixels)
             return session.replace_background_steps(
-                photo, marks, prompt=prompt, seed=seed, match=match, on_report=on_report
+                photo, marks, prompt=prompt, seed=seed, match=match, soften=soften, on_report=on_report
             )
 
         written = {"quality": quality, "provenance": provenance}
