@@ -65,7 +65,6 @@ class PocketDenoiser:
 
     def __init__(self, path: Path, *, device: str = "auto", threads: int | None = None) -> None:
         self._graph = Graph(path, device=device, threads=threads or usable_processors())
-        self.runs_on = self._graph.runs_on
         try:
             self.notes: dict[str, Any] = json.loads(self._graph.session.get_modelmeta().custom_metadata_map["pocket"])
             version, self.stride = self.notes["version"], int(self.notes["stride"])
@@ -73,6 +72,10 @@ class PocketDenoiser:
             raise DamagedWeights(f"{path} is no pocket model: it carries no notes") from error
         if version != VERSION:
             raise DamagedWeights(f"{path} is of version {version}, this engine reads version {VERSION}")
+
+    @property
+    def runs_on(self) -> str:
+        return self._graph.runs_on
 
     def __call__(self, noisy: np.ndarray, sigma: float, known: np.ndarray, hole: np.ndarray) -> np.ndarray:
         values = (noisy, np.full(len(noisy), sigma, np.float32), known, hole)
