@@ -8,6 +8,7 @@ from eraser.canvas import row_blocks
 from eraser.pyramid import halve
 
 SIDE = 256  # pixels that a picture is shrunk to, at most, before its light is estimated
+SAMPLED = 1024  # pixels of a side that are looked at; of larger pictures every so many
 POWER = 6  # of the Minkowski mean over edges and over brightness
 CLIPPED = 0.98  # linear; brighter channels say nothing of the light's colour
 FEWEST = 64  # pixels that say something
@@ -65,7 +66,9 @@ def encoded(light: np.ndarray) -> np.ndarray:
 
 def _light(picture: np.ndarray, outside: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Edges (C,) and brightness (C,) of the pixels that are not outside; None where too few are there."""
-    small, hidden = np.where(outside[:, :, None], 0, linear(picture)).astype(np.float32), outside
+    step = max(1, max(outside.shape) // SAMPLED)
+    picture, hidden = picture[::step, ::step], outside[::step, ::step]
+    small = np.where(hidden[:, :, None], 0, linear(picture)).astype(np.float32)
     while max(hidden.shape) > SIDE:
         small, hidden = halve(small, hidden)
     seen = ~hidden & (small.max(axis=2) < CLIPPED)
