@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from eraser import painting
 from eraser.background import MATCH
-from eraser.console import Watch, paint
 from eraser.mattes import MOST_REACH
-from eraser.paint_commands import PHOTO, finish, output_path, shared
+from eraser.paint_commands import PHOTO
+from eraser.painting import ENGINE, SEED, Writing
 
 if TYPE_CHECKING:
     from eraser.files import Photo
-    from eraser.report import Report
+    from eraser.session import Eraser
 
 
 @click.command(
@@ -50,22 +51,18 @@ if TYPE_CHECKING:
     show_default=True,
     help="Make a soft edge so many pixels wide inside a hard one.",
 )
-@shared
+@ENGINE
+@SEED
+@painting.writing
 def background(
     photo: Path,
     subject: Path,
     prompt: str,
     match: float,
     soften: float,
-    out: Path | None,
-    quality: int | None,
-    seed: int,
     engine: str,
-    wants_report: bool,
-    provenance: bool,
-    force: bool,
-    quiet: bool,
-    as_json: bool,
+    seed: int,
+    writing: Writing,
 ) -> None:
     """Keep what SUBJECT marks in PHOTO, and paint what --prompt says behind it.
 
@@ -73,25 +70,17 @@ def background(
     grey is a soft edge. The engine must take a prompt: see 'eraser engines'.
     The result is PHOTO-background beside the photo unless -o says otherwise; format and quality stay.
     """
-    import eraser
     from eraser import files
 
     start = time.perf_counter()
-    path = output_path(photo, out, "background", force=force, wants_report=wants_report)
+    path = painting.output_path(photo, "background", writing)
     picture = files.read(photo)
-    reports: list[Report] = []
 
-    def work(watch: Watch) -> Any:
-        with eraser.Eraser(engine) as session:
-            result: Photo = session.replace_background(
-                picture, subject, prompt=prompt, seed=seed, match=match, soften=soften, on_step=watch,
-                on_report=reports.append,
-            )  # fmt: skip
-            return result
+    def work(session: Eraser, **hearing: Any) -> Photo:
+        result: Photo = session.replace_background(
+            picture, subject, prompt=prompt, seed=seed, match=match, soften=soften, **hearing
+        )
+        return result
 
-    result, painting = paint(work, quiet=quiet or as_json)
-    finish(
-        result, path, reports[0], source=photo, inputs={"mask": subject},
-        written={"quality": quality, "provenance": provenance}, force=force, quiet=quiet, as_json=as_json,
-        wants_report=wants_report, start=start, painting=painting,
-    )  # fmt: skip
+    painted = painting.run(engine, work, writing, start)
+    painting.finish(painted, path, writing, source=photo, inputs={"mask": subject})

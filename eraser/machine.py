@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import tempfile
 from pathlib import Path
@@ -25,6 +26,7 @@ def wanted_device() -> str:
     return asked
 
 
+@functools.cache
 def processor_name() -> str:
     """Its maker's name for it where the system tells, its architecture otherwise."""
     import platform

@@ -1,4 +1,4 @@
-"""How far an image is extended: pixels, percent, a shape or a size asked for, as pixels to add on each side."""
+"""How far a picture is extended on each side, from amounts, a shape or a size."""
 
 from __future__ import annotations
 

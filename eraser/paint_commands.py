@@ -1,131 +1,24 @@
-"""`eraser erase` and `eraser extend`, and what every command that paints shares."""
+"""`eraser erase` and `eraser extend`."""
 
 from __future__ import annotations
 
-import json
 import time
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from eraser import __version__
-from eraser.console import Watch, paint
-from eraser.errors import OutputExists
+from eraser import painting
 from eraser.marks import Marks, text_to_size
+from eraser.painting import Brush, Writing
 
 if TYPE_CHECKING:
     from eraser.files import Photo
-    from eraser.report import Report
+    from eraser.session import Eraser
 
 PHOTO = click.argument("photo", type=click.Path(path_type=Path))
-AS_JSON = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object instead of text, also for errors."
-)
-QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress bar, no message; errors still show.")
-FORCE = click.option("-f", "--force", is_flag=True, help="Replace the output file if it exists.")
-SIDECAR = click.option(
-    "--report", "wants_report", is_flag=True, help="Write what made the result beside it, as OUT.json; see redo."
-)
-PROVENANCE = click.option(
-    "--provenance/--no-provenance",
-    default=True,
-    help="Say in the file's XMP that it was edited, and how (the default), or not.",
-)
-OUT = click.option("-o", "--out", type=click.Path(path_type=Path), help="Result file; its ending names the format.")
-
-
-TRIES = click.option(
-    "--tries",
-    type=click.IntRange(1, 16),
-    default=1,
-    show_default=True,
-    help="Paint with so many seeds and keep what fits best; each takes as long as one.",
-)
-
-
-def shared(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that every command that paints has."""
-    for option in (
-        AS_JSON,
-        QUIET,
-        FORCE,
-        PROVENANCE,
-        SIDECAR,
-        click.option("--engine", default="auto", show_default=True, help="Which engine paints; see 'eraser engines'."),
-        click.option("--seed", type=int, default=0, show_default=True, help="Another number, another result."),
-        click.option(
-            "--quality", type=click.IntRange(1, 100), help="For JPEG, WebP, AVIF; the photo's own if left out."
-        ),
-        OUT,
-    ):
-        command = option(command)
-    return command
-
-
-def output_path(photo: Path, out: Path | None, ending: str, *, force: bool, wants_report: bool) -> Path:
-    """Where the result goes; refused before any work is done when it, or its report, cannot go there."""
-    from eraser import files, sidecar
-
-    # a kind that can only be read becomes PNG, which loses nothing
-    suffix = photo.suffix if photo.suffix.lower() in files.FORMATS else ".png"
-    path = photo.with_name(f"{photo.stem}-{ending}{suffix}") if out is None else out
-    try:
-        files.check_output(path, force=force)
-        if wants_report:
-            sidecar.check_place(path, force=force)
-    except OutputExists as error:
-        raise OutputExists(error.message, hint="add --force to replace it, or choose a name with -o") from error
-    return path
-
-
-def finish(
-    photo: Photo,
-    path: Path,
-    report: Report,
-    *,
-    source: Path,
-    inputs: dict[str, Any],
-    written: dict[str, Any],
-    force: bool,
-    quiet: bool,
-    as_json: bool,
-    wants_report: bool,
-    start: float,
-    painting: float,
-    more: dict[str, Any] | None = None,
-) -> None:
-    """Write the result, and its sidecar where that is wanted, and say so.
-
-    inputs: what a sidecar holds of them beside the photo · written: quality and provenance, as `Photo.save` takes them
-    more: what else a script is told
-    """
-    from eraser import sidecar
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        photo.save(path, force=force, **written)
-    beside = None
-    if wants_report:
-        beside = sidecar.write(path, report, photo, photo=source, written=written, force=force, **inputs)
-    notes = [*report.fallbacks, *report.warnings, *(str(warning.message) for warning in caught)]
-    seconds = time.perf_counter() - start
-    size = photo.size
-    if as_json:
-        said = {"ok": True, "output": str(path), "width": size.width, "height": size.height}
-        said |= {"hole_pixels": report.hole_pixels, "engine": report.engine, "device": report.device}
-        said |= {"seed": report.seed, "tries": report.tries, "kept": report.kept, "source_type": report.source_type}
-        said |= {"painting_seconds": round(painting, 3), "report": str(beside) if beside else None}
-        said |= {"seconds": round(seconds, 3), "warnings": notes, "version": __version__} | (more or {})
-        click.echo(json.dumps(said))
-        return
-    for note in notes:
-        click.echo(f"eraser: note: {note}", err=True)
-    if not quiet:
-        click.echo(f"{path}: {size} pixels, {report.hole_pixels} of them painted, {seconds:.1f} s")
 
 
 @click.command(
@@ -165,8 +58,8 @@ def finish(
     "--grow", default="auto", show_default=True, metavar="auto|PIXELS", help="Widen the hole; 0 takes it as it is."
 )
 @click.option("--opaque", is_flag=True, help="Make what is painted opaque; otherwise transparency stays.")
-@TRIES
-@shared
+@painting.brush
+@painting.writing
 def erase(
     photo: Path,
     mask: Path | None,
@@ -176,16 +69,8 @@ def erase(
     tolerance: int,
     grow: str,
     opaque: bool,
-    out: Path | None,
-    quality: int | None,
-    seed: int,
-    tries: int,
-    engine: str,
-    wants_report: bool,
-    provenance: bool,
-    force: bool,
-    quiet: bool,
-    as_json: bool,
+    brush: Brush,
+    writing: Writing,
 ) -> None:
     """Make what MASK marks vanish from PHOTO.
 
@@ -193,34 +78,27 @@ def erase(
     Instead of it, or besides, mark the object with --box, --polygon or --colour.
     The result is PHOTO-erased beside the photo unless -o says otherwise; format and quality stay.
     """
-    import eraser
     from eraser import files
 
     marks = Marks(tuple(boxes), tuple(polygons), tuple(colours), tolerance, grow)
     start = time.perf_counter()
-    path = output_path(photo, out, "erased", force=force, wants_report=wants_report)
+    path = painting.output_path(photo, "erased", writing)
     picture = files.read(photo)
     if mask is None and not (boxes or polygons or colours):
         raise click.UsageError("nothing says what to erase: give a mask file, --box, --polygon or --colour")
     # widened here rather than by `erase`, so that the sidecar holds the sum of what was really painted
     hole = marks.hole(picture, mask)
-    reports: list[Report] = []
 
-    def work(watch: Watch) -> Photo:
-        with eraser.Eraser(engine) as session:
-            result: Photo = session.erase(
-                picture, hole, seed=seed, tries=tries, grow=0, make_opaque=opaque, on_step=watch,
-                on_report=reports.append,
-            )  # fmt: skip
-            return result
+    def work(session: Eraser, **hearing: Any) -> Photo:
+        result: Photo = session.erase(
+            picture, hole, seed=brush.seed, tries=brush.tries, grow=0, make_opaque=opaque, **hearing
+        )
+        return result
 
-    result, painting = paint(work, quiet=quiet or as_json)
-    report = replace(reports[0], options=reports[0].options | {"grow": grow})
-    finish(
-        result, path, report, source=photo, inputs={"mask": mask, "marks": asdict(marks), "hole": hole},
-        written={"quality": quality, "provenance": provenance}, force=force, quiet=quiet, as_json=as_json,
-        wants_report=wants_report, start=start, painting=painting,
-    )  # fmt: skip
+    painted = painting.run(brush.engine, work, writing, start)
+    report = replace(painted.report, options=painted.report.options | {"grow": grow})
+    inputs = {"mask": mask, "marks": asdict(marks), "hole": hole}
+    painting.finish(replace(painted, report=report), path, writing, source=photo, inputs=inputs)
 
 
 @click.command(
@@ -241,8 +119,8 @@ def erase(
 @click.option("--bottom", metavar="PIXELS|PERCENT", help="How far at the bottom.")
 @click.option("--aspect", metavar="W:H", help="Extend to this shape, the photo in the middle.")
 @click.option("--size", metavar="WxH", help="Extend to this size in pixels, the photo in the middle.")
-@TRIES
-@shared
+@painting.brush
+@painting.writing
 def extend(
     photo: Path,
     left: str | None,
@@ -251,23 +129,14 @@ def extend(
     bottom: str | None,
     aspect: str | None,
     size: str | None,
-    out: Path | None,
-    quality: int | None,
-    seed: int,
-    tries: int,
-    engine: str,
-    wants_report: bool,
-    provenance: bool,
-    force: bool,
-    quiet: bool,
-    as_json: bool,
+    brush: Brush,
+    writing: Writing,
 ) -> None:
     """Paint more picture round PHOTO.
 
     Percent are of the photo's width (left, right) or height (top, bottom). The photo itself is not changed.
     The result is PHOTO-extended beside the photo unless -o says otherwise; format and quality stay.
     """
-    import eraser
     from eraser import files
 
     sides = {"left": left, "right": right, "top": top, "bottom": bottom}
@@ -280,20 +149,12 @@ def extend(
         raise click.UsageError("nothing says how far: give --left, --right, --top or --bottom, or --aspect, or --size")
 
     start = time.perf_counter()
-    path = output_path(photo, out, "extended", force=force, wants_report=wants_report)
+    path = painting.output_path(photo, "extended", writing)
     picture = files.read(photo)
-    reports: list[Report] = []
 
-    def work(watch: Watch) -> Photo:
-        with eraser.Eraser(engine) as session:
-            result: Photo = session.outpaint(
-                picture, **shape, seed=seed, tries=tries, on_step=watch, on_report=reports.append
-            )
-            return result
+    def work(session: Eraser, **hearing: Any) -> Photo:
+        result: Photo = session.outpaint(picture, **shape, seed=brush.seed, tries=brush.tries, **hearing)
+        return result
 
-    result, painting = paint(work, quiet=quiet or as_json)
-    finish(
-        result, path, reports[0], source=photo, inputs={"shape": shape},
-        written={"quality": quality, "provenance": provenance}, force=force, quiet=quiet, as_json=as_json,
-        wants_report=wants_report, start=start, painting=painting,
-    )  # fmt: skip
+    painted = painting.run(brush.engine, work, writing, start)
+    painting.finish(painted, path, writing, source=photo, inputs={"shape": shape})

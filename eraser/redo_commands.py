@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from eraser.console import Watch, paint
+from eraser import painting
 from eraser.errors import InputError, OutputError
 from eraser.marks import Marks
-from eraser.paint_commands import AS_JSON, FORCE, OUT, PROVENANCE, QUIET, SIDECAR, finish, output_path
+from eraser.painting import Writing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,30 +39,14 @@ SHAPES = ("left", "top", "right", "bottom", "aspect", "size")
 @click.argument("sidecar", type=click.Path(path_type=Path))
 @click.option("--photo", type=click.Path(path_type=Path), help="Where the photo is now.")
 @click.option("--mask", type=click.Path(path_type=Path), help="Where the mask is now.")
-@OUT
-@SIDECAR
-@PROVENANCE
-@FORCE
-@QUIET
-@AS_JSON
-def redo(
-    sidecar: Path,
-    photo: Path | None,
-    mask: Path | None,
-    out: Path | None,
-    wants_report: bool,
-    provenance: bool,
-    force: bool,
-    quiet: bool,
-    as_json: bool,
-) -> None:
+@painting.writing
+def redo(sidecar: Path, photo: Path | None, mask: Path | None, writing: Writing) -> None:
     """Make a result again from SIDECAR, the JSON file that --report wrote.
 
     Photo and mask must be the very files: their sums are checked. Where the machine, a version or the weights are
     others, that is told, and so is whether the pixels came out the same.
     The result is NAME-redone beside the sidecar unless -o says otherwise.
     """
-    import eraser
     from eraser import files
     from eraser import sidecar as sidecars
 
@@ -73,28 +58,22 @@ def redo(
     source = told.photo.found(folder, photo, "photo", "--photo")
     where = told.mask.found(folder, mask, "mask", "--mask") if told.mask is not None else None
     name = Path(str(told.output.get("path") or source.name)).name
-    path = output_path(folder / name, out, "redone", force=force, wants_report=wants_report)
+    path = painting.output_path(folder / name, "redone", writing)
+    writing = _as_written(told, writing)
     picture = files.read(source)
     hole = _hole(told, picture, where)
-    reports: list[Report] = []
 
-    def work(watch: Watch) -> Photo:
-        with eraser.Eraser(told.report["engine"]) as session:
-            return _painted(session, told, picture, hole, where, on_step=watch, on_report=reports.append)
+    def work(session: Eraser, **hearing: Any) -> Photo:
+        return _painted(session, told, picture, hole, where, **hearing)
 
-    result, painting = paint(work, quiet=quiet or as_json)
-    report = reports[0]
-    same = sidecars.sum_of_pixels(result.pixels) == told.output.get("pixels_sha256")
-    others = _differences(told, report, hole)
-    finish(
-        result, path, report, source=source,
-        inputs={"mask": where, "marks": told.marks, "shape": told.shape, "hole": hole},
-        written={"quality": _quality(told), "provenance": provenance and told.output.get("provenance") is not False},
-        force=force, quiet=quiet, as_json=as_json, wants_report=wants_report, start=start, painting=painting,
-        more={"same": same, "differences": others},
-    )  # fmt: skip
-    if not as_json:
-        _tell(same, others, quiet=quiet)
+    painted = painting.run(told.report["engine"], work, writing, start)
+    same = sidecars.sum_of_pixels(painted.photo.pixels) == told.output.get("pixels_sha256")
+    others = _differences(told, painted.report, hole)
+    inputs = {"mask": where, "marks": told.marks, "shape": told.shape, "hole": hole}
+    more = {"same": same, "differences": others}
+    painting.finish(painted, path, writing, source=source, inputs=inputs, more=more)
+    if not writing.as_json:
+        _tell(same, others, quiet=writing.quiet)
 
 
 def _hole(told: Sidecar, picture: Photo, mask: Path | None) -> np.ndarray | None:
@@ -123,11 +102,13 @@ def _painted(
     return extended
 
 
-def _quality(told: Sidecar) -> int | None:
+def _as_written(told: Sidecar, asked: Writing) -> Writing:
+    """As the first result was written, where nothing else is asked for."""
     quality = told.output.get("quality")
     if quality is not None and (isinstance(quality, bool) or not isinstance(quality, int)):
         raise OutputError(f"the quality is {quality!r:.40}", hint="look at the sidecar")
-    return quality
+    said = told.output.get("provenance") is not False
+    return replace(asked, quality=asked.quality or quality, provenance=asked.provenance and said)
 
 
 def _differences(told: Sidecar, report: Report, hole: np.ndarray | None) -> list[str]:
@@ -139,7 +120,7 @@ def _differences(told: Sidecar, report: Report, hole: np.ndarray | None) -> list
     found = differences(before["versions"], report.versions)
     found += differences({"device": before.get("device")}, {"device": report.device})
     found += differences(before["facts"], plain(report.facts))
-    if hole is not None and sum_of_pixels(hole) != told.hole_sha256:
+    if hole is not None and told.hole_sha256 and sum_of_pixels(hole) != told.hole_sha256:
         found.append("the marks give another hole")
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import sys
 import time
@@ -9,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+
+import numpy as np
 
 from eraser.geometry import Box, Size
 from eraser.machine import processor_name
@@ -71,7 +74,7 @@ class Report:
     """What made a result. `to_json()` is what a sidecar holds (docs/provenance.md).
 
     mode         erase, outpaint, or paint for windows of a canvas
-    facts        what the engine says of itself: model, revision, sums, options
+    about        asks the engine what it says of itself, which `facts` holds: it may read whole files
     options      what was asked for beyond engine, seed, tries and prompt
     size         of the result · painted: its windows, in the order in which they were painted
     source_type  the IPTC term for what was done, which files carry
@@ -82,7 +85,7 @@ class Report:
     engine: str
     licence: str
     device: str
-    facts: Mapping[str, Any]
+    about: Callable[[], Mapping[str, Any]]
     seed: int
     tries: int
     prompt: str | None
@@ -93,6 +96,11 @@ class Report:
     started: datetime
     seconds: float
     versions: Mapping[str, str]
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the engine says of itself: model, revision, sums of weights, options."""
+        return self.about()
 
     @property
     def hole_pixels(self) -> int:
@@ -107,8 +115,7 @@ class Report:
     @property
     def warnings(self) -> list[str]:
         """What an engine had to say of fillings that were kept, each once."""
-        said = [*list_of(self.facts.get("warnings", ()))]
-        said += [one for part in self.painted for one in list_of(part.facts.get("warnings", ()))]
+        said = [one for part in self.painted for one in list_of(part.facts.get("warnings", ()))]
         return list(dict.fromkeys(map(str, said)))
 
     @property
@@ -172,17 +179,22 @@ class Recorder:
 
 def versions() -> dict[str, str]:
     """Of everything that decides which pixels come out: this package, Python, libraries, the processor."""
-    from importlib import metadata
-
     import eraser
 
     found = {"magic-eraser": eraser.__version__, "python": platform.python_version()}
     for name in (*ALWAYS, *(name for name in WHERE_LOADED if name in sys.modules)):
         try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # onnxruntime has several names
+            found[name] = _version(name)
+        except ImportError:  # onnxruntime has several names
             found[name] = str(getattr(sys.modules.get(name), "__version__", "unknown"))
     return found | {"system": platform.system(), "processor": processor_name()}
+
+
+@functools.cache
+def _version(name: str) -> str:
+    from importlib import metadata
+
+    return metadata.version(name)
 
 
 def plain(value: Any) -> Any:
@@ -195,7 +207,7 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, float):
         return value if value - value == 0 else str(value)  # infinity is no JSON
-    return plain(value.item()) if hasattr(value, "item") else str(value)
+    return plain(value.tolist()) if isinstance(value, (np.generic, np.ndarray)) else str(value)
 
 
 def list_of(value: object) -> list[object]:

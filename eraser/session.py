@@ -325,7 +325,7 @@ class Eraser:
             engine=self.info.name,
             licence=self.info.licence,
             device=self.device,
-            facts=self.facts,
+            about=lambda: self.facts,
             seed=int(seed),
             tries=int(tries),
             prompt=prompt,

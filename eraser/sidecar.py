@@ -85,7 +85,8 @@ def write(
 ) -> Path:
     """Write the sidecar of a result that was written to `output`; returns where. Reads the files for their sums.
 
-    hole     (H, W) bool as it was painted · marks, shape: how it was asked for, as JSON holds it
+    hole     (H, W) bool as it was painted · marks, shape: how it was asked for, as JSON holds it, where a mask file or
+             the report's own options do not say it
     written  how the output was written: quality, provenance
     Raises OutputExists unless `force`, OutputError, InputError for a file that is gone.
     """
@@ -96,8 +97,8 @@ def write(
     content = report.to_json() | {
         "photo": _source(photo, folder),
         "mask": _source(mask, folder) if mask is not None else None,
-        "marks": plain(marks or {}),
-        "shape": plain(shape or {}),
+        "marks": {"grow": str(report.options.get("grow", "auto"))} | plain(marks or {}),
+        "shape": plain(shape or (report.options if report.mode == "outpaint" else {})),
         "hole_sha256": sum_of_pixels(hole) if hole is not None else "",
         "output": {
             "path": output.name,

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from pyexpat import XMLParserType
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-_TAG = re.compile(rb"<([^\s/>]+)")
+# of tags that expat has found whole
 _ATTRIBUTE = re.compile(rb"\s+([^\s=/>]+)\s*=\s*(\"[^\"]*\"|'[^']*')")
+_TAG = re.compile(rb"<([^\s/>]+)((?:" + _ATTRIBUTE.pattern.replace(b"(", b"(?:") + rb")*)\s*(/?)>")
 _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">
  <rdf:RDF xmlns:rdf="{rdf}">
@@ -110,12 +111,10 @@ class _Reader:
     def with_description(self, description: bytes) -> bytes:
         """The packet with one more description of the image, behind the others."""
         before, behind = self._xmp[: self._rdf_stop], self._xmp[self._rdf_stop :]
-        if behind.startswith(b"</"):
-            return before + description + behind
-        tag = self._xmp[self._rdf_start : self._rdf_stop]  # <rdf:RDF .../>
-        name = _TAG.match(tag)
-        assert name is not None, "expat found an element there"
-        return self._xmp[: self._rdf_start] + tag[:-2] + b">" + description + b"</" + name[1] + b">" + behind
+        tag = self._tag(self._rdf_start)
+        if tag[3]:  # <rdf:RDF .../>
+            return before.removesuffix(b"/>") + b">" + description + b"</" + tag[1] + b">" + behind
+        return before + description + behind
 
     def _refuse(self, *_: object) -> None:
         raise DamagedXmp("it declares a document type, which XMP never does")
@@ -143,24 +142,29 @@ class _Reader:
 
     def _attribute(self, at: int, value: str) -> _Place:
         """Where the quoted value of the wanted attribute stands in the tag that starts there."""
-        tag = _TAG.match(self._xmp, at)
-        place = tag.end() if tag else at
-        while (found := _ATTRIBUTE.match(self._xmp, place)) is not None:
+        tag = self._tag(at)
+        for found in _ATTRIBUTE.finditer(self._xmp, *tag.span(2)):
             prefix, _, name = found[1].decode("utf-8", "replace").rpartition(":")
             if prefix and name == self._wanted.name and self._prefixes.get(prefix, [""])[-1:] == [self._wanted.space]:
                 return _Place(*found.span(2), True, value)
-            place = found.end()
         raise DamagedXmp("it cannot be changed")
+
+    def _tag(self, at: int) -> re.Match[bytes]:
+        """The tag that starts there: its name, its attributes, "/" where it has no content."""
+        tag = _TAG.match(self._xmp, at)
+        if tag is None:
+            raise DamagedXmp("it cannot be changed")
+        return tag
 
     def _text(self, text: str) -> None:
         if self._element is not None:
             self._element[2].append(text)
 
     def _end(self, name: str) -> None:
-        at = self._parser.CurrentByteIndex  # of "</", or behind "/>"
+        at = self._parser.CurrentByteIndex  # of the end tag, or behind the tag of an element without content
         if self._element is not None and self._depth == self._element[1]:
             start, _, texts = self._element
-            stop = self._xmp.index(b">", at) + 1 if self._xmp.startswith(b"</", at) else at
+            stop = at if self._tag(start)[3] else self._xmp.index(b">", at) + 1
             self.places.append(_Place(start, stop, False, "".join(texts).strip()))
             self._element = None
         if self._depth == self._rdf_depth and self._rdf_stop < 0:

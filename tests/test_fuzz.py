@@ -23,6 +23,7 @@ from eraser.files import LossWarning, Metadata, Photo, probe, read, write
 from eraser.geometry import Box, Size
 from eraser.layouts import Layout
 from eraser.pictures import Picture
+from eraser.provenance import PATCHES
 
 SECONDS = float(os.environ.get("ERASER_FUZZ_SECONDS", "4"))
 SEED = int(
@@ -94,7 +95,11 @@ def test_damaged_files_give_a_picture_or_an_error(tmp_path, capfd):
                 warnings.simplefilter("ignore", LossWarning)
                 probe(path)
                 photo = read(path, most_megapixels=4)
-                write(photo, tmp_path / f"again{rng.choice(['.png', '.jpg', '.tif', '.webp'])}", force=True)
+                write(
+                    photo.with_source_type(PATCHES),
+                    tmp_path / f"again{rng.choice(['.png', '.jpg', '.tif', '.webp'])}",
+                    force=True,
+                )
             outcomes["picture"] += 1
         except EraserError as error:
             sentences.append(error.message)

@@ -54,6 +54,7 @@ FLOORS = {
         "marks",
         "models_commands",
         "paint_commands",
+        "painting",
         "redo_commands",
         "serve",
         "serve_commands",

@@ -18,8 +18,9 @@ from eraser.engines.base import Progress
 from eraser.errors import EmptyHole, NothingKnown, UnsupportedImage
 from eraser.files import Photo
 from eraser.geometry import Size
+from eraser.margins import margins
 from eraser.serve.jobs import Job
-from eraser.session import Eraser, margins
+from eraser.session import Eraser
 from web_demo import screen
 
 if TYPE_CHECKING:

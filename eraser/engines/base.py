@@ -45,7 +45,8 @@ class Engine(Protocol):
     """A loaded engine. Thread-safe: several calls may run `fill` at once.
 
     One that computes elsewhere than on the CPU says where, in an attribute `runs_on` ("GPU"); one that has more to say
-    of itself has an attribute `facts`, a mapping as JSON holds it: model, revision, sha256, options, warnings. The
+    of itself has an attribute `facts`, a mapping as JSON holds it: model, revision, sha256, options. It is asked for
+    where somebody wants to know, after any filling, so what takes long (a sum of large files) is found out once. The
     facts of a Progress are those of one filling: seed, tries, kept, options, warnings (a list of sentences, which add
     up), and where another engine painted instead of this one, painted_by (its name) and fallback (why, as a sentence).
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
@@ -15,6 +16,7 @@ from eraser.engines import registry
 from eraser.engines.base import Engine, Progress
 from eraser.errors import MissingExtra, MissingWeights
 from eraser.geometry import Box
+from eraser.provenance import PATCHES, TRAINED
 from eraser.weights import present
 
 # those that load without being told a file, and whose weights are here
@@ -297,3 +299,15 @@ def test_patches_do_not_depend_on_the_number_of_threads():
     check_filled(results[1], view)
     for threads in THREADS[1:]:
         assert results[threads][view.hole].tobytes() == results[1][view.hole].tobytes()
+
+
+def test_what_it_says_for_reports_is_json_and_names_a_model_where_there_is_one(engine):
+    reports = []
+    pixels = ((picture(70, 90, 3) + 1) * 127).astype(np.uint8)
+    session = eraser.Eraser()
+    session._engine = engine
+    session.erase(pixels, Box(30, 30, 12, 9), seed=2, on_report=reports.append)
+    (part,) = reports[0].painted
+    for facts in (dict(session.facts), *(attempt.facts for attempt in part.attempts)):
+        assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+    assert reports[0].source_type == (TRAINED if engine.info.weights else PATCHES)

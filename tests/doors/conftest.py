@@ -1,4 +1,4 @@
-"""The plug-in's client as it is installed, and engine processes that end with their test."""
+"""The command in a folder of pictures; the plug-in's client as it is installed, and engine processes that end."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import http.client
 import importlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,18 +15,58 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import eraser
 from eraser import door as doors
+from eraser.__main__ import main
 
 PACKAGE = Path(eraser.__file__).parent
 PLUGIN = PACKAGE.parent / "gimp_plugin" / "magic-eraser"
 CLIENT = ("client.py", "settings.py", "talk.py", "troubles.py")
 TOY = Path(__file__).with_name("toy_serve.py")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with photo.png (80x60, noise on a slope), mask.png (a box of 10x8 at 30,20) and spoilt ones."""
+    random = np.random.default_rng(5)
+    slope = np.linspace(40, 180, 80)[None, :, None] + np.array([0, 20, 40])
+    pixels = (slope + random.normal(0, 8, (60, 80, 3))).clip(0, 255).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    mask = np.zeros((60, 80), np.uint8)
+    mask[20:28, 30:40] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    Image.fromarray(np.zeros_like(mask)).save(tmp_path / "empty.png")
+    Image.fromarray(np.full_like(mask, 255)).save(tmp_path / "white.png")
+    Image.fromarray(mask[:-1]).save(tmp_path / "short.png")
+    painted = pixels.copy()
+    painted[5:9, 6:12] = (255, 0, 255)
+    Image.fromarray(painted).save(tmp_path / "painted.png")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "photo.png").read_bytes()[:500])
+    return tmp_path
+
+
+@pytest.fixture
+def command(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """command("erase photo.png ...") runs it in the folder and gives code, out, err and the files it added."""
+    monkeypatch.chdir(folder)
+
+    def run(line: str) -> SimpleNamespace:
+        before = set(folder.rglob("*"))
+        code = main(shlex.split(line))
+        said = capsys.readouterr()
+        added = sorted(str(path.relative_to(folder)) for path in set(folder.rglob("*")) - before)
+        return SimpleNamespace(code=code, out=said.out, err=said.err, added=added)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -25,51 +24,16 @@ from PIL import Image
 
 import eraser
 from eraser import cli, console, demo, doctor, marks
-from eraser.__main__ import main
 from eraser.engines import registry
 from eraser.errors import MissingExtra, OutOfRange
+from eraser.files import read
 from eraser.geometry import Size
+from eraser.provenance import DIGITAL_SOURCE_TYPE, PATCHES
 from eraser.weights import OFFLINE, Weights
+from eraser.xmp import values
 
 ROOT = Path(eraser.__file__).parents[1]
-WIDTH, HEIGHT = 80, 60
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with photo.png (80x60, noise on a slope), mask.png (a box of 10x8 at 30,20) and spoilt ones."""
-    random = np.random.default_rng(5)
-    slope = np.linspace(40, 180, WIDTH)[None, :, None] + np.array([0, 20, 40])
-    pixels = (slope + random.normal(0, 8, (HEIGHT, WIDTH, 3))).clip(0, 255).astype(np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "photo.png")
-    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
-    mask[20:28, 30:40] = 255
-    Image.fromarray(mask).save(tmp_path / "mask.png")
-    Image.fromarray(np.zeros_like(mask)).save(tmp_path / "empty.png")
-    Image.fromarray(np.full_like(mask, 255)).save(tmp_path / "white.png")
-    Image.fromarray(mask[:-1]).save(tmp_path / "short.png")
-    painted = pixels.copy()
-    painted[5:9, 6:12] = (255, 0, 255)
-    Image.fromarray(painted).save(tmp_path / "painted.png")
-    (tmp_path / "folder.png").mkdir()
-    (tmp_path / "text.png").write_text("no picture")
-    (tmp_path / "cut.png").write_bytes((tmp_path / "photo.png").read_bytes()[:500])
-    return tmp_path
-
-
-@pytest.fixture
-def command(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    """command("erase photo.png ...") runs it in the folder and gives code, out, err and the files it added."""
-    monkeypatch.chdir(folder)
-
-    def run(line: str) -> SimpleNamespace:
-        before = set(folder.rglob("*"))
-        code = main(shlex.split(line))
-        said = capsys.readouterr()
-        added = sorted(str(path.relative_to(folder)) for path in set(folder.rglob("*")) - before)
-        return SimpleNamespace(code=code, out=said.out, err=said.err, added=added)
-
-    return run
+WIDTH, HEIGHT = 80, 60  # of the command's photo
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -367,6 +331,8 @@ def test_demo_erases_real_objects_and_writes_four_pictures_of_each(command: Call
         assert changed[hole].mean() > 0.9
         assert changed.sum() < 1.6 * hole.sum()  # the automatic margin, and nothing far away
         assert row.shape == (before.shape[0], 3 * before.shape[1] + 2 * demo.GAP, 3)
+        said = [values(read(folder / path).metadata.xmp, DIGITAL_SOURCE_TYPE) for path in report["files"]]
+        assert said == [[], [], [PATCHES], [PATCHES]]
 
 
 def test_demo_keeps_earlier_pictures_unless_forced(command: Callable[..., Any], folder: Path) -> None:

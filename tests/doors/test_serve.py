@@ -27,8 +27,10 @@ from eraser import door as doors
 from eraser import files, wire
 from eraser.__main__ import main
 from eraser.errors import EngineRunning, OutOfRange, OutputError
+from eraser.provenance import DIGITAL_SOURCE_TYPE, PATCHES
 from eraser.serve.guard import is_loopback_name
 from eraser.serve.process import listen, serve
+from eraser.xmp import values
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and limits")
 SIZE = (60, 40)
@@ -198,6 +200,7 @@ def test_a_fill_streams_progress_a_preview_and_the_result(served: Any) -> None:
     assert [frame.kind for frame in frames[-2:]] == [wire.MASK, wire.DONE]
     done = frames[-1]
     assert (done.head["box"], done.head["bands"], done.head["engine"]) == ([20, 15, 6, 5], 4, "toy")
+    assert (done.head["report"]["kept"], done.head["report"]["device"]) == ([3], "GPU")
     layer = np.frombuffer(done.body, np.uint8).reshape(5, 6, 4)
     assert (layer[:, :, 3] == 255).all()
     assert bytes(frames[-2].body) == MASK
@@ -377,6 +380,22 @@ def test_a_file_comes_back_with_its_kind_and_what_it_carries(served: Any, tmp_pa
     assert result.info["icc_profile"] == srgb()
     assert round(result.info["dpi"][0]) == 300
     assert np.array_equal(np.asarray(result), eraser.erase(image, mask_image(), grow=0, seed=4))
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_file_and_its_answer_say_what_was_done(served: Any, tmp_path: Path, wanted: bool) -> None:
+    form, headers = multipart(
+        {"image": ("a.png", encoded(photo())), "box": "20,15,6,5", "engine": "patch", "seed": "4", "tries": "2",
+         "grow": "0"} | ({} if wanted else {"provenance": "false"})
+    )  # fmt: skip
+    status, sent, body = served.call("POST", "/v1/erase", form, headers)
+    assert status == 200, body
+    (tmp_path / "a.png").write_bytes(body)
+    assert values(files.read(tmp_path / "a.png").metadata.xmp, DIGITAL_SOURCE_TYPE) == ([PATCHES] if wanted else [])
+    report = json.loads(sent["x-magic-eraser-report"])
+    assert (report["engine"], report["seed"], report["tries"], report["hole_pixels"]) == ("patch", 4, 2, 30)
+    assert report["kept"] in ([4], [5])
+    assert report["source_type"] == PATCHES
 
 
 @functools.cache  # it holds the second in which it was made

@@ -22,7 +22,7 @@ import pytest
 
 import eraser
 from eraser import gimp
-from eraser.session import margins
+from eraser.margins import margins
 
 HERE = Path(__file__).parent
 TOY = HERE.parent / "toy_serve.py"

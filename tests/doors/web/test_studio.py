@@ -18,17 +18,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import eraser
 from eraser import files
 from eraser.engines.base import Progress
 from eraser.errors import OutOfRange, SizeMismatch
-from eraser.geometry import Size
+from eraser.geometry import Box, Size
+from eraser.provenance import DIGITAL_SOURCE_TYPE, TRAINED
 from eraser.serve.jobs import Job
+from eraser.xmp import values
 from tests.doors.web.scenes import scene
 
 pytest.importorskip("gradio", reason="gradio is not installed: pip install 'magic-eraser[web]'")
 
 from web_demo import screen
-from web_demo.desk import Desk, Erasing, Settings, clean_name
+from web_demo.desk import Desk, Erasing, Settings, clean_name, extending
 from web_demo.folders import Folders
 from web_demo.studio import Limits, Studio
 from web_demo.work import Line
@@ -104,6 +107,24 @@ def test_every_kind_of_picture_has_a_copy_for_the_screen_and_comes_back(mode: st
     assert back.name == path.name
     assert (files.read(back).pixels == files.read(path).pixels).all()
     assert files.probe(back) == files.probe(path)
+
+
+def test_what_is_downloaded_says_what_was_done_to_it(tmp_path: Path) -> None:
+    Image.fromarray(scene(60, 40)).save(tmp_path / "photo.png")
+    desk = Desk(tmp_path / "desk")
+    desk.folder.mkdir()
+    desk.open(tmp_path / "photo.png", "photo.png", most_megapixels=1)
+    original = desk.step
+    assert original is not None
+    task = extending(Size(60, 40), aspect="2:1")
+    drawn = desk.photo(original).with_source_type(TRAINED)
+    first = desk.result(drawn, original, task, 1, 0.1)
+    desk.add(first)
+    second = desk.result(eraser.erase(desk.photo(first), Box(9, 9, 5, 5)), first, task, 1, 0.1)
+    desk.add(second)
+    for step, said in ((original, []), (first, [TRAINED]), (second, [TRAINED])):
+        path, _ = desk.download(step.number)
+        assert values(files.read(path).metadata.xmp, DIGITAL_SOURCE_TYPE) == said
 
 
 @pytest.mark.parametrize(
