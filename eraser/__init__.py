@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from eraser import errors
+from eraser.background import MATCH
 from eraser.engines.base import EngineInfo, Progress
 from eraser.engines.registry import engines
 from eraser.errors import Cancelled, EngineError, EraserError, InputError, OutputError
@@ -36,6 +37,7 @@ __all__ = [
     "erase",
     "errors",
     "outpaint",
+    "replace_background",
 ]
 
 
@@ -120,4 +122,38 @@ def outpaint(
             prompt=prompt,
             on_step=on_step,
             on_report=on_report,
+        )
+
+
+def replace_background(
+    image: Any,
+    subject: Any,
+    *,
+    prompt: str,
+    engine: str = "auto",
+    seed: int = 0,
+    match: float = MATCH,
+    soften: float = 0,
+    on_step: OnStep | None = None,
+    on_report: OnReport | None = None,
+) -> Any:
+    """The image with its subject before another background, which is drawn from words.
+
+    subject  of the image's size, any kind of mask that `erase` takes: white, True or painted alpha stays. Where it is
+             full the image keeps its exact bits; grey is a soft edge, where the subject's own colour is worked out and
+             blended with the new background. Rings are not filled: what shows through a handle is background.
+    prompt   what is to be behind the subject
+    engine   one that takes a prompt, like "latent:sd15"; others are refused, because they continue what is known
+    match    0 to 1: how far light and colour of the new background are brought to those of the photo; 0 is as drawn
+    soften   pixels, 0 to 64: make a soft edge that wide inside a mask's hard one, whose outermost pixels hold some of
+             the old background; those pixels are then blended as well
+
+    The background is drawn at the engine's own size and enlarged, without texture of the photo, which is the
+    subject's: on a large photo it is softer than the subject. What was transparent comes out opaque. The rest as in
+    `erase`. Raises InputError (and its kinds: SizeMismatch, NothingKnown without a subject, EmptyHole without a
+    background, UnsupportedImage, DamagedImage, OutOfRange), EngineError (UnknownEngine ...), Cancelled.
+    """
+    with Eraser(engine) as session:
+        return session.replace_background(
+            image, subject, prompt=prompt, seed=seed, match=match, soften=soften, on_step=on_step, on_report=on_report
         )

@@ -24,11 +24,14 @@ class View:
     """What an engine sees.
 
     pixels (H, W, C) float32 in [-1, 1], 0 under the hole · hole (H, W) bool, True for every pixel whose colour is
-    not known: those to be erased, and those that cannot be trusted (transparent, not finite).
+    not known: those to be erased, and those that cannot be trusted (transparent, not finite) · lends_texture: False
+    where the known pixels are of another kind than the hole's (a subject before its background), so that no texture
+    may be taken from them.
     """
 
     pixels: np.ndarray
     hole: np.ndarray
+    lends_texture: bool = True
 
     @property
     def size(self) -> Size:

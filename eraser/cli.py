@@ -19,6 +19,7 @@ from typing import Any
 import click
 
 from eraser import __version__, door
+from eraser.background_commands import background
 from eraser.console import Watch, paint
 from eraser.errors import (
     Cancelled,
@@ -181,6 +182,7 @@ def doctor(as_json: bool) -> int:
     return ENGINE_CANNOT if examination.in_trouble(findings) else OK
 
 
+commands.add_command(background)
 commands.add_command(erase)
 commands.add_command(extend)
 commands.add_command(gimp)

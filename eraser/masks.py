@@ -7,20 +7,19 @@ and growing it cost what its outline costs, not what the image costs.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from eraser.canvas import opaque, row_blocks
-from eraser.errors import DamagedImage, OutOfRange, SizeMismatch, UnsupportedImage
+from eraser.errors import OutOfRange
 from eraser.geometry import Box, Size
+from eraser.mask_kinds import Marks, opened
 
 SOFT_FLOOR = 1 / 255  # floats above this count as painted
 LOSSY_FLOOR = 1 / 4  # lossy files: compression rings around white strokes, at poor quality up to a fifth of white
-LOSSY_FORMATS = frozenset({"JPEG", "MPO", "WEBP", "AVIF", "HEIF", "JPEG2000"})
 GROW_SHARE, GROW_LEAST, GROW_MOST = 0.02, 2, 64  # "auto": share of the square root of a region's area, pixels
 
 _MOST_LOOPS = 50_000  # runs painted one by one
@@ -77,29 +76,8 @@ def to_hole(mask: Any, size: Size) -> np.ndarray:
     """
     if isinstance(mask, Box):
         return from_box(mask, size)
-    from eraser import pictures
-
-    if isinstance(mask, (str, Path)):
-        from eraser.files import read
-
-        mask = read(mask)
-    if isinstance(mask, np.ndarray):
-        _check_size(mask.shape, size)
-        if mask.dtype == np.bool_ and mask.ndim == 2:
-            return mask
-        return _painted(mask, mask.dtype, lossy=False)
-    if pictures.is_pillow(mask):
-        _check_size((mask.height, mask.width), size)
-        return _pillow_to_hole(mask)
-    from eraser.files import Photo
-
-    if isinstance(mask, Photo):
-        _check_size(mask.pixels.shape, size)
-        return _photo_to_hole(mask)
-    raise UnsupportedImage(
-        f"{type(mask).__module__}.{type(mask).__qualname__} is no kind of mask known here",
-        hint="pass a Box, a Pillow image, a numpy array or a path",
-    )
+    marks = opened(mask, size)
+    return marks.values if marks.values.dtype == np.bool_ and marks.values.ndim == 2 else _painted(marks)
 
 
 def from_box(box: Box, size: Size) -> np.ndarray:
@@ -392,77 +370,14 @@ def _paint(hole: np.ndarray, row: np.ndarray, start: np.ndarray, stop: np.ndarra
             hole[rows] |= np.cumsum(cover, axis=1, out=cover)[:, :width] > 0
 
 
-def _painted(values: np.ndarray, dtype: np.dtype, *, lossy: bool) -> np.ndarray:
-    """(H, W) bool where an array (H, W) or (H, W, bands) of grey, grey+alpha, RGB or RGBA is painted."""
-    if values.ndim == 3 and values.shape[2] > 4:
-        raise UnsupportedImage(f"a mask of shape {values.shape} is no image", hint="pass (height, width)")
-    if dtype.kind not in "biuf":
-        raise UnsupportedImage(f"a mask of type {dtype} is no image", hint="convert it to bool or uint8")
+def _painted(marks: Marks) -> np.ndarray:
+    """(H, W) bool where any band of the marks is above their floor."""
+    values, dtype = marks.values, marks.values.dtype
     bands = values[:, :, None] if values.ndim == 2 else values
-    floor = (LOSSY_FLOOR if lossy else SOFT_FLOOR) * (opaque(dtype) if lossy else 1)
-    if dtype.kind in "iub" and not lossy:
+    floor = (LOSSY_FLOOR if marks.lossy else SOFT_FLOOR) * (opaque(dtype) if marks.lossy else 1)
+    if dtype.kind in "iub" and not marks.lossy:
         floor = 0
-    if bands.shape[2] in (2, 4):
-        alpha = bands[:, :, -1]
-        bands = bands[:, :, -1:] if alpha.min() != alpha.max() or not alpha.any() else bands[:, :, :-1]
     hole = np.zeros(bands.shape[:2], np.bool_)
     for rows in row_blocks(bands.shape):
-        block = bands[rows]
-        if dtype.kind == "f" and np.isnan(block.max(initial=-np.inf)):
-            raise UnsupportedImage(
-                f"{np.count_nonzero(np.isnan(bands))} of the mask's values are NaN",
-                hint="replace them with 0 or 1",
-            )
-        np.greater(block, floor).any(axis=2, out=hole[rows])
+        np.greater(bands[rows], floor).any(axis=2, out=hole[rows])
     return hole
-
-
-def _pillow_to_hole(mask: Any) -> np.ndarray:
-    from eraser import pictures
-
-    lossy = mask.format in LOSSY_FORMATS
-    if getattr(mask, "n_frames", 1) > 1 and mask.format != "MPO":
-        raise UnsupportedImage(
-            f"the {mask.format or 'animated'} mask has {mask.n_frames} frames, and one picture is needed",
-            hint="pass one frame: mask.seek(n), then mask.copy()",
-        )
-    try:
-        mask.load()
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
-        raise DamagedImage(
-            f"the {mask.width}x{mask.height} mask cannot be decoded ({error})", hint="its file is incomplete"
-        ) from error
-    if (
-        mask.mode in ("1", "L", "LA", "RGB", "RGBA", "I", "F") and "transparency" not in mask.info
-    ) or mask.mode.startswith("I;16"):
-        stored = pictures.pillow_to_array(mask)
-    elif mask.has_transparency_data:
-        stored = pictures.pillow_to_array(mask.convert("RGBA"))
-    else:
-        stored = pictures.pillow_to_array(mask.convert("RGB"))
-    return stored if stored.dtype == np.bool_ else _painted(stored, stored.dtype, lossy=lossy)
-
-
-def _photo_to_hole(photo: Any) -> np.ndarray:
-    from eraser.layouts import split
-
-    lossy = photo.format in LOSSY_FORMATS and not photo.lossless
-    colour, alpha = split(photo.pixels, photo.layout)
-    if alpha is not None and (alpha.min() != alpha.max() or not alpha.any()):
-        return _painted(alpha, alpha.dtype, lossy=lossy)
-    if colour.shape[2] == 4:
-        # CMYK: white is no ink, so brightness is what is left of the paper
-        ink = np.maximum(colour[:, :, :3].min(axis=2), colour[:, :, 3])
-        colour = (opaque(colour.dtype) - ink).astype(colour.dtype)[:, :, None]
-    return _painted(colour, colour.dtype, lossy=lossy)
-
-
-def _check_size(shape: Iterable[int], size: Size) -> None:
-    dimensions = tuple(shape)
-    if len(dimensions) not in (2, 3):
-        raise UnsupportedImage(f"a mask of shape {dimensions} is no image", hint="pass (height, width)")
-    have = Size(dimensions[1], dimensions[0])
-    if have != size:
-        turned = have == Size(size.height, size.width)
-        hint = "turn the mask as the photo is shown" if turned else "resize it, or pass the one made from this image"
-        raise SizeMismatch(f"the mask is {have}, the image {size}", hint=hint)

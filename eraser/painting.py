@@ -69,11 +69,13 @@ def packed(kind: type, name: str, *options: Callable[..., Any]) -> Callable[[Cal
     return decorate
 
 
+ENGINE = click.option("--engine", default="auto", show_default=True, help="Which engine paints; see 'eraser engines'.")
+SEED = click.option("--seed", type=int, default=0, show_default=True, help="Another number, another result.")
 brush = packed(
     Brush,
     "brush",
-    click.option("--engine", default="auto", show_default=True, help="Which engine paints; see 'eraser engines'."),
-    click.option("--seed", type=int, default=0, show_default=True, help="Another number, another result."),
+    ENGINE,
+    SEED,
     click.option(
         "--tries",
         type=click.IntRange(1, 16),

@@ -82,6 +82,11 @@ class Picture:
     def size(self) -> Size:
         return Size(self.colour.shape[1], self.colour.shape[0])
 
+    @property
+    def is_indexed(self) -> bool:
+        """Its colours come from a palette, and no others can be painted."""
+        return self._layout.palette is not None
+
     def writable(self) -> np.ndarray:
         """`colour` as an array to compose into: the same one at every call, the only large copy that is made.
 

@@ -52,7 +52,7 @@ def redo(sidecar: Path, photo: Path | None, mask: Path | None, writing: Writing)
 
     start = time.perf_counter()
     told = sidecars.read(sidecar)
-    if told.report["mode"] not in ("erase", "outpaint"):
+    if told.report["mode"] not in ("erase", "outpaint", "background"):
         raise InputError(f'{sidecar} is of a result of the kind "{told.report["mode"]}"', hint="redo that by its door")
     folder = sidecar.parent
     source = told.photo.found(folder, photo, "photo", "--photo")
@@ -64,7 +64,7 @@ def redo(sidecar: Path, photo: Path | None, mask: Path | None, writing: Writing)
     hole = _hole(told, picture, where)
 
     def work(session: Eraser, **hearing: Any) -> Photo:
-        return _painted(session, told, picture, hole, **hearing)
+        return _painted(session, told, picture, hole, where, **hearing)
 
     painted = painting.run(told.report["engine"], work, writing, start)
     same = sidecars.sum_of_pixels(painted.photo.pixels) == told.output.get("pixels_sha256")
@@ -80,9 +80,19 @@ def _hole(told: Sidecar, picture: Photo, mask: Path | None) -> np.ndarray | None
     return Marks.from_json(told.marks).hole(picture, mask) if told.report["mode"] == "erase" else None
 
 
-def _painted(session: Eraser, told: Sidecar, picture: Photo, hole: np.ndarray | None, **hearing: Any) -> Photo:
+def _painted(
+    session: Eraser, told: Sidecar, picture: Photo, hole: np.ndarray | None, subject: Path | None, **hearing: Any
+) -> Photo:
     report = told.report
-    asked: dict[str, Any] = {name: report[name] for name in ("seed", "tries", "prompt")} | hearing
+    asked: dict[str, Any]
+    if report["mode"] == "background":
+        if subject is None:
+            raise InputError("the sidecar names no mask of the subject", hint="it is damaged: paint a new background")
+        asked = {name: report[name] for name in ("seed", "prompt")}
+        asked |= {name: report["options"].get(name, 0) for name in ("match", "soften")}
+        behind: Photo = session.replace_background(picture, subject, **asked, **hearing)
+        return behind
+    asked = {name: report[name] for name in ("seed", "tries", "prompt")} | hearing
     if hole is not None:
         opaque = report["options"].get("make_opaque") is True
         erased: Photo = session.erase(picture, hole, grow=0, make_opaque=opaque, **asked)

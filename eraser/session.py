@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from eraser import background
 from eraser.canvas import Canvas, View, extend
 from eraser.compose import compose
 from eraser.engines import registry
@@ -18,6 +19,7 @@ from eraser.geometry import Box, Size
 from eraser.judge import misfit
 from eraser.margins import Amount, margins
 from eraser.masks import Grow, prepare
+from eraser.mattes import softened, to_alpha
 from eraser.pictures import Picture, is_photo
 from eraser.report import Attempt, OnReport, Part, Recorder, Report, versions
 from eraser.window import Window, windows
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from eraser.files import Photo
 
     Image: TypeAlias = PillowImage | np.ndarray | Photo | str | Path
-    Mask: TypeAlias = PillowImage | np.ndarray | Box | str | Path
+    Mask: TypeAlias = PillowImage | np.ndarray | Box | Photo | str | Path
 
 OnStep = Callable[[Progress], object]
 MOST_SEED = 2**63 - 1
@@ -123,6 +125,24 @@ class Eraser:
         )
         return _drive(steps, on_step)
 
+    def replace_background(
+        self,
+        image: Image,
+        subject: Mask,
+        *,
+        prompt: str,
+        seed: int = 0,
+        match: float = background.MATCH,
+        soften: float = 0,
+        on_step: OnStep | None = None,
+        on_report: OnReport | None = None,
+    ) -> Any:
+        """The image with another background behind its subject; see `eraser.replace_background`."""
+        steps = self.replace_background_steps(
+            image, subject, prompt=prompt, seed=seed, match=match, soften=soften, on_report=on_report
+        )
+        return _drive(steps, on_step)
+
     def erase_steps(
         self,
         image: Image,
@@ -173,6 +193,44 @@ class Eraser:
         result = picture.close(colour, canvas.hole, left=sides["left"], top=sides["top"])
         if on_report is not None:
             on_report(self._report("outpaint", recorder, seed, tries, prompt, sides, canvas.size))
+        return self._said(result, recorder)
+
+    def replace_background_steps(
+        self,
+        image: Image,
+        subject: Mask,
+        *,
+        prompt: str,
+        seed: int = 0,
+        match: float = background.MATCH,
+        soften: float = 0,
+        on_report: OnReport | None = None,
+    ) -> Generator[Progress, None, Any]:
+        """`replace_background` as a generator: yields Progress, returns the image."""
+        _check_seed(seed, 1)
+        background.check_match(match)
+        self._check_words(prompt)
+        recorder = Recorder()
+        picture = Picture.open(image)
+        shares = softened(to_alpha(subject, picture.size), soften)
+        canvas = background.canvas_around(picture, shares)
+        view, scale = background.view_of(canvas)
+        whole = picture.size.box
+        record = recorder.part(whole, int(np.count_nonzero(canvas.hole)))
+        # one seed: fillings are told apart by how they fit what is around them, and a background need not be like that
+        drawn = yield from _scaled(self._best_of(view, seed, 1, prompt, record), 0.0, 0.95, whole)
+        yield Progress(0.95, "light and edges")
+        painted = background.put_behind(canvas, shares, scale, drawn, match)
+        colour = picture.writable()
+        compose(colour, canvas.hole, painted, whole, scale=scale, out=colour)
+        record.seconds = recorder.seconds
+        # what was transparent has a background now
+        result = picture.close(colour, canvas.hole, make_opaque=True)
+        if on_report is not None:
+            on_report(
+                self._report("background", recorder, seed, 1, prompt, {"match": match, "soften": soften}, picture.size)
+            )
+        yield Progress(1.0, "the new background is in place")
         return self._said(result, recorder)
 
     def _fill(
@@ -291,6 +349,15 @@ class Eraser:
             raise EngineError(
                 f'the engine "{self.info.name}" takes no prompt', hint="leave the prompt out, or choose another engine"
             )
+
+    def _check_words(self, prompt: str) -> None:
+        if not self.info.takes_prompt:
+            raise EngineError(
+                f'the engine "{self.info.name}" continues what is known, and behind a subject nothing is',
+                hint="a new background is drawn from words: choose an engine that takes a prompt, like latent:sd15",
+            )
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise OutOfRange("the prompt says nothing", hint="say what is to be behind the subject")
 
 
 def _check_seed(seed: int, tries: int) -> None:

@@ -26,8 +26,11 @@ FLOORS = {
         "files",
         "judge",
         "layouts",
+        "light",
         "margins",
+        "mask_kinds",
         "masks",
+        "mattes",
         "metadata",
         "pictures",
         "provenance",
@@ -38,9 +41,10 @@ FLOORS = {
         "xmp",
     ],
     2: ["engines", "weights"],
-    3: ["plans", "report", "session", "sidecar", ""],  # "" is the package itself
+    3: ["background", "plans", "report", "session", "sidecar", ""],  # "" is the package itself
     4: [
         "__main__",
+        "background_commands",
         "cli",
         "console",
         "demo",

@@ -11,6 +11,7 @@ import numpy as np
 
 from eraser.canvas import View
 from eraser.engines.base import Progress
+from eraser.engines.patch import PatchEngine
 from eraser.engines.structure import Drawing
 from eraser.geometry import Box
 
@@ -74,6 +75,24 @@ def shown(view: View, drawing: Drawing) -> np.ndarray:
     return picture
 
 
+def trouble_with(view: View, box: Box) -> str:
+    """Why a model of three colours cannot draw that part of the view, as the start of a sentence; "" if it can."""
+    if view.pixels.shape[2] == 4:
+        return "the model does not know CMYK"
+    if view.hole[box.slices].all():
+        return "nothing is known near the hole"
+    return ""
+
+
+def without_a_drawing(
+    patches: PatchEngine, view: View, seed: int, trouble: str
+) -> Generator[Progress, None, np.ndarray]:
+    """What an engine that cannot draw does instead of its `fill`; every note says why, and so does the report."""
+    reason = f"{trouble}, so the patch engine paints alone"
+    yield Progress(0.0, reason, facts={"painted_by": "patch", "fallback": reason})
+    return (yield from told(patches.fill(view, seed=seed), reason, 0.0, 1.0))
+
+
 def told(
     steps: Generator[Progress, None, np.ndarray], note: str, start: float, share: float
 ) -> Generator[Progress, None, np.ndarray]:
@@ -87,11 +106,3 @@ def told(
         return filled
     finally:
         steps.close()
-
-
-def alone(steps: Generator[Progress, None, np.ndarray], trouble: str) -> Generator[Progress, None, np.ndarray]:
-    """The patch engine's progress where it paints without a model's drawing, which the result's report says."""
-    reason = f"{trouble}, so the patch engine paints alone"
-    facts = {"painted_by": "patch", "fallback": reason}
-    yield Progress(0.0, reason, facts=facts)
-    return (yield from told(steps, reason, 0.0, 1.0))

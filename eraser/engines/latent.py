@@ -16,7 +16,7 @@ import numpy as np
 
 from eraser.canvas import View
 from eraser.engines.base import EngineInfo, Progress
-from eraser.engines.frame import shown, shrink, surroundings, told, widened
+from eraser.engines.frame import shown, shrink, surroundings, told, trouble_with, widened, without_a_drawing
 from eraser.engines.latent_records import RECORDS, Options, parsed
 from eraser.engines.painter import Painter, Scene
 from eraser.engines.patch import PatchEngine
@@ -74,16 +74,10 @@ class LatentEngine:
     def fill(self, view: View, *, seed: int, prompt: str | None = None) -> Generator[Progress, None, np.ndarray]:
         """Paint where `view.hole` is True: the Engine contract."""
         box = self.window(view)
-        trouble = ""
-        if view.pixels.shape[2] == 4:
-            trouble = "the model does not know CMYK"
-        elif view.hole[box.slices].all():
-            trouble = "nothing is known near the hole"
-        if trouble:
+        if trouble := trouble_with(view, box):
             if prompt is not None:
                 raise EngineError(f"{trouble}, so it cannot follow a prompt", hint="leave the prompt out")
-            steps = self._patches.fill(view, seed=seed)
-            return (yield from told(steps, f"{trouble}, so the patch engine paints alone", 0.0, 1.0))
+            return (yield from without_a_drawing(self._patches, view, seed, trouble))
         with memory():
             if prompt is None:
                 drawing = yield from self._remove(view, box, seed)

@@ -16,7 +16,7 @@ import numpy as np
 
 from eraser.canvas import View
 from eraser.engines.base import EngineInfo, Progress
-from eraser.engines.frame import alone, shown, shrink, surroundings, told, widened
+from eraser.engines.frame import shown, shrink, surroundings, told, trouble_with, widened, without_a_drawing
 from eraser.engines.graphs import Graph
 from eraser.engines.onnx_records import RANGES, RECORDS, Convention
 from eraser.engines.patch import PatchEngine
@@ -60,7 +60,6 @@ class OnnxEraser:
     def __init__(self, path: Path, convention: Convention, *, device: str, threads: int) -> None:
         self._convention = convention
         self._graph = Graph(path, device=device, threads=threads)
-        self.runs_on = self._graph.runs_on
         self.name = path.stem
         inputs = self._graph.session.get_inputs()
         image, mask = _image_and_mask(inputs)
@@ -71,7 +70,21 @@ class OnnxEraser:
             )
         self._image, self._mask = image, mask
         height, width = image.shape[2:]
-        self.fixed = (height, width) if isinstance(height, int) and isinstance(width, int) else None
+        if isinstance(height, int) != isinstance(width, int):
+            raise DamagedWeights(
+                f"{path} is no eraser: one of its picture's sides is fixed, {height}x{width}, and the other is not",
+                hint="one takes one size, or any",
+            )
+        self.fixed = (height, width) if isinstance(height, int) else None
+
+    @property
+    def runs_on(self) -> str:
+        return self._graph.runs_on
+
+    @property
+    def trouble(self) -> str:
+        """Why it does not run where it was to, or "" if it does."""
+        return self._graph.trouble
 
     def __call__(self, known: np.ndarray, hole: np.ndarray) -> np.ndarray:
         """known (h, w, 3) in [-1, 1], hole (h, w) bool, of a size that the graph takes -> (h, w, 3) in [-1, 1]."""
@@ -132,19 +145,15 @@ class OnnxEngine:
     def fill(self, view: View, *, seed: int, prompt: str | None = None) -> Generator[Progress, None, np.ndarray]:
         """Paint where `view.hole` is True: the Engine contract. There is no prompt to take."""
         box = self.window(view)
-        trouble = ""
-        if view.pixels.shape[2] == 4:
-            trouble = "the model does not know CMYK"
-        elif view.hole[box.slices].all():
-            trouble = "nothing is known near the hole"
-        if trouble:
-            steps = self._patches.fill(view, seed=seed)
-            return (yield from alone(steps, trouble))
+        if reason := trouble_with(view, box):
+            return (yield from without_a_drawing(self._patches, view, seed, reason))
         height, width = self._size(box)
         note = f"{self._eraser.name} draws at {width}x{height}, on the {self.runs_on}"
         yield Progress(0.0, note)
         drawing = self.draw(view, box)
-        yield Progress(0.4, note, functools.partial(shown, view, drawing))
+        trouble = self._eraser.trouble
+        facts = {"warnings": [trouble]} if trouble else {}
+        yield Progress(0.4, trouble or note, functools.partial(shown, view, drawing), facts=facts)
         return (yield from told(carry(view, drawing, seed=seed, workers=self._workers), "", 0.4, 0.6))
 
     def window(self, view: View) -> Box:

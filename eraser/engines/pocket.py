@@ -17,7 +17,15 @@ import numpy as np
 
 from eraser.canvas import View
 from eraser.engines.base import EngineInfo, Progress
-from eraser.engines.frame import alone, drawn_size, shown, shrink, surroundings, told
+from eraser.engines.frame import (
+    drawn_size,
+    shown,
+    shrink,
+    surroundings,
+    told,
+    trouble_with,
+    without_a_drawing,
+)
 from eraser.engines.graphs import Graph
 from eraser.engines.patch import PatchEngine
 from eraser.engines.patch_levels import Workers
@@ -57,7 +65,6 @@ class PocketDenoiser:
 
     def __init__(self, path: Path, *, device: str = "auto", threads: int | None = None) -> None:
         self._graph = Graph(path, device=device, threads=threads or usable_processors())
-        self.runs_on = self._graph.runs_on
         try:
             self.notes: dict[str, Any] = json.loads(self._graph.session.get_modelmeta().custom_metadata_map["pocket"])
             version, self.stride = self.notes["version"], int(self.notes["stride"])
@@ -65,6 +72,10 @@ class PocketDenoiser:
             raise DamagedWeights(f"{path} is no pocket model: it carries no notes") from error
         if version != VERSION:
             raise DamagedWeights(f"{path} is of version {version}, this engine reads version {VERSION}")
+
+    @property
+    def runs_on(self) -> str:
+        return self._graph.runs_on
 
     def __call__(self, noisy: np.ndarray, sigma: float, known: np.ndarray, hole: np.ndarray) -> np.ndarray:
         values = (noisy, np.full(len(noisy), sigma, np.float32), known, hole)
@@ -103,20 +114,16 @@ class PocketEngine:
     def fill(self, view: View, *, seed: int, prompt: str | None = None) -> Generator[Progress, None, np.ndarray]:
         """Paint where `view.hole` is True: the Engine contract. There is no prompt to take."""
         box = surroundings(view.hole, self._options)
-        trouble = self._trouble(view, box)
-        if trouble:
-            steps = self._patches.fill(view, seed=seed)
-            return (yield from alone(steps, trouble))
+        if trouble := self._trouble(view, box):
+            return (yield from without_a_drawing(self._patches, view, seed, trouble))
         drawing = yield from self._draw(view, box, seed)
         steps = carry(view, drawing, seed=seed, workers=self._workers)
         return (yield from told(steps, "", 0.5, 0.5))
 
     def _trouble(self, view: View, box: Box) -> str:
         """Why the model cannot draw this, or "" if it can."""
-        if view.pixels.shape[2] == 4:
-            return "the model does not know CMYK"
-        if view.hole[box.slices].all():
-            return "nothing is known near the hole"
+        if trouble := trouble_with(view, box):
+            return trouble
         height, width = drawn_size(box, self._options)
         if min(height, width) < LEAST_SIDE:
             return f"a window of {box.width}x{box.height} is too thin for the model"

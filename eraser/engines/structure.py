@@ -3,7 +3,8 @@
 An engine draws a window at the size it knows, 128 or 256 pixels. Here the patch engine starts from that drawing instead
 of from nothing: at the scale of the drawing every patch of it looks for its like among the known patches of the photo,
 and from there on their sources are carried to full size, as sharp and as grainy as the surroundings. What the photo has
-nothing alike for (the patch distance tells) keeps the drawing's own pixels, softly.
+nothing alike for (the patch distance tells) keeps the drawing's own pixels, softly. A view that lends no texture gets
+the drawing enlarged, and is no sharper than that.
 """
 
 from __future__ import annotations
@@ -67,6 +68,11 @@ def carry(
     carrying: Carrying | None = None,
 ) -> Generator[Progress, None, np.ndarray]:
     """Paint where `view.hole` is True, following the drawing: as an engine's `fill` does."""
+    if not view.lends_texture:
+        yield Progress(0.0, "enlarging the drawing")
+        result = enlarged(view, drawing)
+        yield Progress(1.0, "the drawing, enlarged")
+        return result
     recipe, carrying = recipe or Recipe(), carrying or Carrying()
     result = view.pixels.copy()
     inside = np.flatnonzero(view.hole)
@@ -130,6 +136,20 @@ def carry(
     finished += hold * _come_away(finished, levels[-1], levels[0], held)
     result[view.hole] = np.clip(drawn + (finished - drawn) * trust[:, None], -1, 1)
     yield Progress(1.0, "seams levelled")
+    return result
+
+
+def enlarged(view: View, drawing: Drawing) -> np.ndarray:
+    """The view with the drawing in its hole, by bicubic interpolation and nothing else: (H, W, C)."""
+    from PIL import Image
+
+    result = view.pixels.copy()
+    box = drawing.box
+    hole = view.hole[box.slices]
+    for channel in range(result.shape[2]):
+        values = Image.fromarray(np.ascontiguousarray(drawing.pixels[:, :, channel], np.float32))
+        larger = np.asarray(values.resize((box.width, box.height), Image.Resampling.BICUBIC))
+        result[box.slices][hole, channel] = np.clip(larger[hole], -1, 1)
     return result
 
 

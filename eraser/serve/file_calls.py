@@ -1,4 +1,4 @@
-"""/v1/erase and /v1/outpaint: image files in, an image file out, with everything that the photo carries."""
+"""/v1/erase, /v1/outpaint, /v1/background: image files in, an image file out, with all that the photo carries."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from typing import Annotated, Any
 from fastapi import FastAPI, File, Form, Request, Response, UploadFile
 
 from eraser import files
+from eraser.background import MATCH
 from eraser.errors import BadRequest, InputError, OutOfRange
 from eraser.geometry import Box
 from eraser.masks import Grow
+from eraser.mattes import MOST_REACH
 from eraser.report import OnReport, Report
 from eraser.serve import fills
 from eraser.serve.guard import DISK_ERRORS, disk_full
@@ -120,6 +122,30 @@ def add_file_calls(api: FastAPI, service: Service) -> None:
                 tries=tries,
                 prompt=prompt,
                 on_report=on_report,
+            )
+
+        written = {"quality": quality, "provenance": provenance}
+        return await _file_reply(service, request, image, engine, written, steps)
+
+    @api.post("/v1/background", response_class=Response, responses=_PICTURE)
+    async def background(
+        request: Request,
+        image: Picture,
+        subject: Annotated[UploadFile, File(description="a mask: white stays bit for bit, grey is its soft edge")],
+        prompt: Annotated[str, Form(description="what is to be behind the subject")],
+        match: Annotated[float, Form(ge=0, le=1, description="how far light is brought to the photo's")] = MATCH,
+        soften: Annotated[float, Form(ge=0, le=MOST_REACH, description="pixels of soft edge in a hard mask")] = 0,
+        seed: Seed = 0,
+        engine: EngineName = "auto",
+        quality: Quality = None,
+        provenance: Provenance = True,
+    ) -> Response:
+        """An image file with another background behind its subject."""
+
+        def steps(session: Eraser, photo: files.Photo, folder: Path, on_report: OnReport) -> Steps:
+            marks = _stored(subject, folder / "subject", service.limits.megapixels)
+            return session.replace_background_steps(
+                photo, marks, prompt=prompt, seed=seed, match=match, soften=soften, on_report=on_report
             )
 
         written = {"quality": quality, "provenance": provenance}

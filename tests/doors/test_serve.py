@@ -425,6 +425,21 @@ def test_sixteen_bits_stay_sixteen_bits(served: Any, tmp_path: Path) -> None:
     assert np.array_equal(result, eraser.erase(image, mask_image(), seed=5, tries=4, grow=0)), "the library's own"
 
 
+def test_a_subject_gets_another_background(served: Any) -> None:
+    image, mask = photo(), mask_image()
+    asked = {"image": ("a.png", encoded(image)), "subject": ("m.png", encoded(mask)), "engine": "words"}
+    form, headers = multipart(asked | {"prompt": "a wall", "match": "0"})
+    status, sent, body = served.call("POST", "/v1/background", form, headers)
+    assert (status, sent["content-type"]) == (200, "image/png"), body
+    result = np.asarray(Image.open(io.BytesIO(body)))
+    assert np.array_equal(result[mask == 255], image[mask == 255])
+    assert len(np.unique(result[mask == 0], axis=0)) == 1, "the toy paints one colour"
+    form, headers = multipart(asked | {"engine": "patch", "prompt": "a wall"})
+    status, _, body = served.call("POST", "/v1/background", form, headers)
+    report = check_report(status, body, 503, "EngineError")
+    assert "behind a subject nothing is" in report["message"]
+
+
 def test_a_picture_is_extended(served: Any) -> None:
     image = photo()
     form, headers = multipart({"image": ("a.jpg", encoded(image, "JPEG")), "left": "25%", "bottom": "3"})

@@ -85,6 +85,7 @@ def api(document: Any) -> Any:
 
 OPERATIONS = {
     "health": "GET", "engines": "GET", "plan": "POST", "fill": "POST", "erase": "POST", "outpaint": "POST",
+    "background": "POST",
 }  # fmt: skip
 
 
@@ -142,6 +143,16 @@ def test_a_path_or_method_that_is_not_there_is_said(served: Any) -> None:
             {"image": FILES_BY_NAME["photo"], "mask": FILES_BY_NAME["mask"], "engine": "patch", "opaque": "true"},
         ),
         ("outpaint", {"image": FILES_BY_NAME["photo"], "left": "10%", "seed": "7"}),
+        (
+            "background",
+            {
+                "image": FILES_BY_NAME["photo"],
+                "subject": FILES_BY_NAME["mask"],
+                "prompt": "a wall",
+                "engine": "words",
+                "soften": "1",
+            },
+        ),
         ("plan", GOOD_PLAN),
         ("fill", GOOD_FILL),
     ],

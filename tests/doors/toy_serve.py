@@ -52,6 +52,8 @@ class ToyEngine:
 
 
 registry.ENTRIES["toy"] = registry.Entry(EngineInfo("toy", "for tests", "none"), f"{__name__}:ToyEngine")
+words = EngineInfo("words", "for tests, with a prompt", "none", takes_prompt=True)
+registry.ENTRIES["words"] = registry.Entry(words, f"{__name__}:ToyEngine")
 if toy.protocol is not None:
     from eraser import wire
 

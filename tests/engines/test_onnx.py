@@ -12,12 +12,12 @@ import pytest
 
 import eraser
 from eraser.canvas import View
+from eraser.engines import graphs, registry
 from eraser.engines import onnx as engine_module
-from eraser.engines import registry
 from eraser.engines.base import EngineInfo
 from eraser.engines.onnx import LUMA, OnnxEngine, match_chroma
 from eraser.engines.onnx_records import LAMA, MIGAN, Convention, Record
-from eraser.errors import DamagedWeights, EngineError, MissingWeights, OutOfRange, UnknownEngine
+from eraser.errors import DamagedWeights, EngineError, MissingWeights, OutOfMemory, OutOfRange, UnknownEngine
 from eraser.geometry import Box
 from eraser.machine import DEVICE
 from eraser.weights import FOLDER, Weights
@@ -249,6 +249,9 @@ def test_graphs_that_are_no_erasers_are_refused(tmp_path):
     one = small_graph(tmp_path / "one.onnx", [("x", [1, 3, 8, 8])], [1, 3, 8, 8])
     with pytest.raises(DamagedWeights, match=r"no eraser: it takes x tensor\(float\)"):
         engine_of(one, Convention())
+    half = small_graph(tmp_path / "half.onnx", [("image", [1, 3, 64, "w"]), ("mask", [1, 1, 64, "w"])], [1, 3, 64, 64])
+    with pytest.raises(DamagedWeights, match=r"one of its picture's sides is fixed, 64xw"):
+        engine_of(half, Convention())
     other = small_graph(tmp_path / "other.onnx", [("image", [1, 3, 8, 8]), ("mask", [1, 1, 8, 8])], [1, 3, 4, 4])
     view = view_with(slope(40, 40), Box(10, 10, 12, 12))
     with pytest.raises(EngineError, match=r"draws \(1, 3, 4, 4\)"):
@@ -286,6 +289,48 @@ def test_a_gpu_that_is_asked_for_and_not_had_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv(DEVICE, "toaster")
     with pytest.raises(OutOfRange, match="toaster"):
         OnnxEngine(INFO, path, LAMA.convention)
+
+
+class Breaking:
+    """A session on a GPU whose libraries are missed when it is run."""
+
+    def __init__(self, real, message: str) -> None:
+        self.get_inputs, self.message = real.get_inputs, message
+
+    def get_providers(self) -> list[str]:
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    def run(self, *_: object) -> None:
+        raise RuntimeError(self.message)
+
+
+@pytest.mark.parametrize(
+    "message", ["CUDNN failure 4000: CUDNN_STATUS_INTERNAL_ERROR", "BFCArena: Failed to allocate memory"]
+)
+def test_a_gpu_that_fails_at_work_is_left_for_the_cpu_and_told(tmp_path, monkeypatch, message):
+    path = miniatures.lama(tmp_path / "mini.onnx")
+    view = view_with(slope(96, 96), Box(40, 40, 12, 12))
+    expected, _ = fill(engine_of(path, LAMA.convention), view)
+    real = graphs._session
+
+    def session(path, device, threads):
+        on_cpu = real(path, "cpu", 1)
+        return on_cpu if device == "cpu" else Breaking(on_cpu, message)
+
+    monkeypatch.setattr(graphs, "_session", session)
+    engine = OnnxEngine(INFO, path, LAMA.convention, device="auto", threads=1)
+    assert engine.runs_on == "GPU"
+    filled, seen = fill(engine, view)
+    assert np.array_equal(filled, expected)
+    assert engine.runs_on == "CPU"
+    said = [warning for step in seen for warning in step.facts.get("warnings", [])]
+    assert said == [f"the GPU failed ({message}), so the CPU draws"]
+    strict = OnnxEngine(INFO, path, LAMA.convention, device="gpu", threads=1)
+    kind = OutOfMemory if "allocate" in message else EngineError
+    with pytest.raises(kind) as told:
+        fill(strict, view)
+    assert told.value.hint
+    assert strict.runs_on == "GPU"
 
 
 def test_the_miniatures_speak_what_the_records_say(tmp_path):
