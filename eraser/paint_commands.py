@@ -38,6 +38,8 @@ PHOTO = click.argument("photo", type=click.Path(path_type=Path))
         eraser erase beach.jpg mask.png --seed 1 -o second.jpg
       Take three times as long for a better one:
         eraser erase beach.jpg mask.png --tries 3
+      Something else in its place, with an engine that takes a prompt:
+        eraser erase beach.jpg mask.png --engine latent:sd15 --prompt "a wooden bench"
       Write down what made the result, to make it again with 'eraser redo clean.jpg.json':
         eraser erase beach.jpg mask.png -o clean.jpg --report
     """,
@@ -90,9 +92,7 @@ def erase(
     hole = marks.hole(picture, mask)
 
     def work(session: Eraser, **hearing: Any) -> Photo:
-        result: Photo = session.erase(
-            picture, hole, seed=brush.seed, tries=brush.tries, grow=0, make_opaque=opaque, **hearing
-        )
+        result: Photo = session.erase(picture, hole, grow=0, make_opaque=opaque, **brush.asked, **hearing)
         return result
 
     painted = painting.run(brush.engine, work, writing, start)
@@ -153,7 +153,7 @@ def extend(
     picture = files.read(photo)
 
     def work(session: Eraser, **hearing: Any) -> Photo:
-        result: Photo = session.outpaint(picture, **shape, seed=brush.seed, tries=brush.tries, **hearing)
+        result: Photo = session.outpaint(picture, **shape, **brush.asked, **hearing)
         return result
 
     painted = painting.run(brush.engine, work, writing, start)

@@ -30,6 +30,12 @@ class Brush:
     engine: str
     seed: int
     tries: int
+    prompt: str | None
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """As the session takes it."""
+        return {"seed": self.seed, "tries": self.tries, "prompt": self.prompt}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,7 @@ brush = packed(
         show_default=True,
         help="Paint with so many seeds and keep what fits best; each takes as long as one.",
     ),
+    click.option("--prompt", help="What is to be there instead, for engines that take one: see 'eraser engines'."),
 )
 writing = packed(
     Writing,

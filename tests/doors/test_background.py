@@ -111,3 +111,14 @@ def test_what_cannot_be_done_is_one_line_and_nothing_is_written(command, tmp_pat
     assert err.count("\n") == 1
     assert not out
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("call", [("erase", "photo.png", "mask.png"), ("extend", "photo.png", "--left", "9")])
+def test_erase_and_extend_take_a_prompt_too(command, call):
+    name, *words = call
+    code, _, err = command(*words, "--engine", "easel", "--prompt", "a bench", "-o", "out.png", "--report", name=name)
+    assert code == 0, err
+    assert json.loads(Path("out.png.json").read_text(encoding="utf-8"))["prompt"] == "a bench"
+    code, _, err = command(*words, "--prompt", "a bench", "-o", "second.png", name=name)
+    assert code == 2
+    assert 'the engine "patch" takes no prompt' in err
