@@ -120,5 +120,5 @@ def test_erase_and_extend_take_a_prompt_too(command, call):
     assert code == 0, err
     assert json.loads(Path("out.png.json").read_text(encoding="utf-8"))["prompt"] == "a bench"
     code, _, err = command(*words, "--prompt", "a bench", "-o", "second.png", name=name)
-    assert code == 2
+    assert code == 3
     assert 'the engine "patch" takes no prompt' in err
