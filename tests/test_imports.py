@@ -34,7 +34,7 @@ FLOORS = {
         "schedule",
         "window",
     ],
-    2: ["engines", "weights"],
+    2: ["engines", "hub", "tensor_files", "weights"],
     3: ["plans", "session", ""],  # "" is the package itself
     4: [
         "__main__",

@@ -20,6 +20,7 @@ from eraser.engines import registry
 from eraser.engines.base import EngineInfo
 from eraser.engines.latent import EMPTY, OBJECTS, LatentEngine
 from eraser.engines.latent_records import RECORDS, Options, parsed
+from eraser.engines.loading import Loading
 from eraser.engines.painter import Ended, Painter, Run
 from eraser.errors import DamagedWeights, EngineError, MissingExtra, MissingWeights, OutOfMemory, OutOfRange
 from eraser.geometry import Box
@@ -57,7 +58,7 @@ def checkpoints(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def painters(checkpoints) -> dict[str, Painter]:
-    return {kind: Painter(str(path), is_folder=True, device="cpu") for kind, path in checkpoints.items()}
+    return {kind: Painter(Loading(str(path), "folder")) for kind, path in checkpoints.items()}
 
 
 def engine_of(painter: Painter, options: Options = BRIEF) -> LatentEngine:
@@ -425,7 +426,7 @@ def test_nothing_is_fetched_and_what_is_missing_says_how_to_get_it(tmp_path, mon
 def test_an_extra_that_is_not_installed_is_told_with_the_install_line(checkpoints, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtra, match=package) as told:
-        Painter(str(checkpoints["inpainting"]), is_folder=True, device="cpu")
+        Painter(Loading(str(checkpoints["inpainting"]), "folder"))
     assert told.value.hint == "pip install 'magic-eraser[diffusion]'"
 
 
@@ -435,14 +436,14 @@ def test_damaged_and_unfit_checkpoints_are_refused(checkpoints, tmp_path):
     weights = torn / "unet" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:2000])
     with pytest.raises(DamagedWeights, match="cannot be loaded"):
-        Painter(str(torn), is_folder=True, device="cpu")
+        Painter(Loading(str(torn), "folder"))
     weights.unlink()
     with pytest.raises(DamagedWeights, match="cannot be loaded"):
-        Painter(str(torn), is_folder=True, device="cpu")
+        Painter(Loading(str(torn), "folder"))
     index = json.loads((torn / "model_index.json").read_text())
     (torn / "model_index.json").write_text(json.dumps(index | {"_class_name": "AudioLDMPipeline"}))
     with pytest.raises(EngineError, match="no inpainting pipeline"):
-        Painter(str(torn), is_folder=True, device="cpu")
+        Painter(Loading(str(torn), "folder"))
 
 
 def test_pickled_weights_are_not_read(checkpoints, tmp_path):
@@ -452,7 +453,7 @@ def test_pickled_weights_are_not_read(checkpoints, tmp_path):
     torch.save({}, weights.with_suffix(".bin"))
     weights.unlink()
     with pytest.raises(DamagedWeights):
-        Painter(str(pickled), is_folder=True, device="cpu")
+        Painter(Loading(str(pickled), "folder"))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
