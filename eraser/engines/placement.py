@@ -127,7 +127,7 @@ class Placed:
         """What a result's report says of how it was made."""
         loading = self.loading
         said: dict[str, object] = {
-            "checkpoint": Path(loading.place).name if loading.kind == "file" else loading.place,
+            "checkpoint": loading.place if loading.kind == "repository" else Path(loading.place).name,
             "revision": checkpoints.revision_of(loading),
             "pipeline": type(self.pipeline).__name__,
             "sampler": type(self.pipeline.scheduler).__name__,
