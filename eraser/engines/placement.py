@@ -192,7 +192,8 @@ class Placed:
             case "processor":
                 place = "cpu"
                 # few processors compute in half floats, and none quickly
-                wide = {} if plan.quantised or not self.device.is_gpu else {"dtype": torch.float32}
+                narrow = self.device.is_gpu and not plan.quantised and self.dtype != torch.float32
+                wide = {"dtype": torch.float32} if narrow else {}
                 pipeline.to(place, **wide)
         if (tiny := getattr(pipeline, "tiny_vae", None)) is not None:
             tiny.to(place, dtype=pipeline.vae.dtype)
