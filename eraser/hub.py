@@ -215,7 +215,6 @@ def _one_of_each(names: list[str], spelling: str) -> tuple[str, ...]:
 def _from_hub(repository: Repository, endpoint: str, *, quiet: bool = True, **settings: Any) -> Any:
     try:
         import huggingface_hub
-        from huggingface_hub import errors
         from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
     except ImportError as error:
         raise MissingExtra(f"{error.name} is not installed", hint="pip install 'magic-eraser[diffusion]'") from error
@@ -229,16 +228,7 @@ def _from_hub(repository: Repository, endpoint: str, *, quiet: bool = True, **se
             endpoint=endpoint.rstrip("/") or None,
             **settings,
         )
-    except errors.GatedRepoError as error:
-        raise FetchFailed(
-            f"{repository.name} is given only to accounts that accept its terms ({repository.licence})",
-            hint=f"accept them at huggingface.co/{repository.name}, then: hf auth login",
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise FetchFailed(f"{repository.name} has no commit {repository.revision}", hint="look at the address") from error
-    except (errors.HfHubHTTPError, errors.DryRunError, OSError, ValueError) as error:
-        raise _told(repository, error) from error
-    except Exception as error:  # the client library's own, of whichever it uses
+    except Exception as error:  # the client's own, and those of whatever it uses
         raise _told(repository, error) from error
     finally:
         if quiet:
@@ -246,41 +236,58 @@ def _from_hub(repository: Repository, endpoint: str, *, quiet: bool = True, **se
 
 
 def _told(repository: Repository, error: BaseException) -> FetchFailed:
-    cause: BaseException | None = error
-    while cause is not None:
-        number = getattr(cause, "errno", None)
-        if number in (errno.ENOSPC, errno.EDQUOT):
-            return FetchFailed(
-                f"no room is left in {cache()} for {repository.name} (about {repository.gigabytes:g} GB)",
-                hint="make room, or name another folder in HF_HOME; what has come is kept",
-            )
-        reason, cause = cause, cause.__cause__ or cause.__context__
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    """The one sentence for what the hub's client raises, whose reason may lie deep."""
+    from huggingface_hub.errors import GatedRepoError, RevisionNotFoundError
+
+    chain = list(_chain(error))
+    if any(isinstance(one, GatedRepoError) for one in chain):
+        return FetchFailed(
+            f"{repository.name} is given only to accounts that accept its terms ({repository.licence})",
+            hint=f"accept them at huggingface.co/{repository.name}, then: hf auth login",
+        )
+    if any(isinstance(one, RevisionNotFoundError) for one in chain):
+        return FetchFailed(f"{repository.name} has no commit {repository.revision}", hint="look at the address")
+    if any(getattr(one, "errno", None) in (errno.ENOSPC, errno.EDQUOT) for one in chain):
+        return FetchFailed(
+            f"no room is left in {cache()} for {repository.name} (about {repository.gigabytes:g} GB)",
+            hint="make room, or name another folder in HF_HOME; what has come is kept",
+        )
+    status = next((code for one in chain if (code := getattr(getattr(one, "response", None), "status_code", 0))), 0)
     if status in (401, 403, 404):
         return FetchFailed(
             f"the hub answers {status} for {repository.name}", hint="look at the name, or log in: hf auth login"
         )
-    words = " ".join(str(reason).split())[:160] or type(reason).__name__
+    words = " ".join(str(chain[-1]).split())[:160] or type(chain[-1]).__name__
     return FetchFailed(
         f"{repository.name} could not be fetched ({words})",
         hint="look at the network, or try again: what has come is kept",
     )
 
 
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 # -- what is here ------------------------------------------------------------------------------------------------------
 
 
-def verify(folder: Path) -> Iterator[Path]:
-    """Read every file, yielding each that is right. Files of the hub's cache are compared with the sums that they are
-    stored under; those of other folders are looked at for being whole. Raises MissingWeights and DamagedWeights."""
+def verify(folder: Path) -> Iterator[bool]:
+    """Read every file, yielding for each whether it could be compared: files of the hub's cache are, with the sums that
+    they are stored under; those of other folders are only looked at for being there and whole.
+
+    Raises MissingWeights and DamagedWeights.
+    """
     check(folder)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         stored = path.resolve()
-        if stored.parent.name == "blobs" and (sum_ := _sum(stored)) is not None and sum_ != stored.name:
+        found = _sum(stored) if stored.parent.name == "blobs" else None
+        if found not in (None, stored.name):
             raise DamagedWeights(
                 f"{path} is not what was released", hint="remove it with eraser models remove, and fetch it again"
             )
-        yield path
+        yield found is not None
 
 
 def _sum(stored: Path) -> str | None:

@@ -46,7 +46,9 @@ def tensors(path: Path) -> dict[str, Tensor]:
         }
         whole = 8 + length + max((int(header[name]["data_offsets"][1]) for name in found), default=0)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DamagedWeights(f"{path} ({size} bytes) is no safetensors file, or its start is damaged", hint=again) from error
+        raise DamagedWeights(
+            f"{path} ({size} bytes) is no safetensors file, or its start is damaged", hint=again
+        ) from error
     if size < whole:
         raise DamagedWeights(f"{path} has {size} of {whole} bytes", hint=again)
     return found

@@ -54,7 +54,7 @@ ADAPTERS = (
 )
 FAMILIES = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 2048: "Stable Diffusion XL"}  # by width of words
 CROSS = re.compile(r"attn2[._]to_[kv].*(lora_A|lora_down|lora\.down)\.weight")
-OF_TRANSFORMER = re.compile(r"^(transformer\.|lora_transformer_|diffusion_model\.|lora_unet_(double|single|joint)_blocks)")
+OF_TRANSFORMER = re.compile(r"^(transformer\.|lora_transformer_|diffusion_model\.|lora_unet_(double|single|joint)_)")
 
 
 def attach(pipeline: Any, loading: Loading, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Diffusers checkpoints: from a repository in the hub's cache, a folder or a single file to a pipeline that inpaints."""
+"""Diffusers checkpoints: from a repository in the cache, a folder or a single file to a pipeline that inpaints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from eraser import hub
 from eraser.engines import attachments, quantising, single_files
 from eraser.engines.latent_records import RECORDS
 from eraser.engines.loading import Loading
-from eraser.errors import DamagedWeights, EngineError, EraserError, MissingExtra, MissingWeights
+from eraser.errors import DamagedWeights, EngineError, EraserError, MissingExtra, MissingWeights, OutOfRange
 from eraser.tensor_files import tensors
 
 
@@ -25,6 +25,8 @@ def load(loading: Loading, dtype: Any, *, device: str = "cpu") -> Any:
     diffusers = library()
     place = Path(loading.place)
     if loading.kind == "file":
+        if loading.quantised:
+            raise OutOfRange("single files are not loaded in fewer bits", hint="take the release as a folder")
         tensors(place)
         folder, kind = single_files.described(place, loading.configs)
     else:

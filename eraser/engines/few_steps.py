@@ -59,7 +59,9 @@ def applied(what: str, loading: Loading, options: Options) -> tuple[Loading, Opt
         return loading, options, None
     chosen = given(what)
     wanted = {"steps": few.steps, "guidance": few.guidance}
-    changes = {name: value for name, value in wanted.items() if value is not None and name not in chosen}
+    changes: dict[str, Any] = {
+        name: value for name, value in wanted.items() if value is not None and name not in chosen
+    }
     if few.sampler and not loading.sampler:
         loading = replace(loading, sampler=few.sampler)
     return loading, replace(options, **changes), few

@@ -65,7 +65,9 @@ def _crew(loading: Loading, places: tuple[Device, ...]) -> Crew:
 class LatentEngine:
     """See the module."""
 
-    def __init__(self, info: EngineInfo, painter: Painter | Crew, options: Options, *, threads: int | None = None) -> None:
+    def __init__(
+        self, info: EngineInfo, painter: Painter | Crew, options: Options, *, threads: int | None = None
+    ) -> None:
         self.info = info
         self._painter, self._options = painter, options
         step = 2 * painter.factor

@@ -12,7 +12,7 @@ from eraser.errors import InputError, OutOfRange
 
 Kind = Literal["repository", "folder", "file"]
 PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")  # formats that run code when they are read
-QUANTISED = ("8bit", "4bit")
+QUANTISED = {"off": "", "8bit": "8bit", "4bit": "4bit"}
 SWITCH = {"on": True, "off": False}
 
 
@@ -36,7 +36,7 @@ class Weighted:
         else:
             file = text
         if not file or not math.isfinite(weight) or not -4 <= weight <= 4:
-            raise OutOfRange(f'{name} is "{text}"', hint=f"write {name}=FILE or {name}=FILE:WEIGHT, weights from -4 to 4")
+            raise OutOfRange(f'{name} is "{text}"', hint=f"write {name}=FILE:WEIGHT, the weight from -4 to 4")
         return cls(unpickled(Path(file).expanduser()), weight)
 
 
@@ -66,7 +66,7 @@ class Loading:
                 case "sampler":
                     loading = replace(loading, sampler=value.lower())
                 case "quantised":
-                    loading = replace(loading, quantised=chosen(name, value, dict.fromkeys(QUANTISED, value) | {"off": ""}))
+                    loading = replace(loading, quantised=chosen(name, value, QUANTISED))
                 case "safety":
                     loading = replace(loading, safety=chosen(name, value, SWITCH))
                 case "configs":

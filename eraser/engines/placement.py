@@ -1,5 +1,4 @@
-"""Where a pipeline's parts lie while it computes: the quickest way that fits the memory, and the next when it does not.
-"""
+"""Where a pipeline's parts lie while it computes: the quickest way that fits the memory, or the next one."""
 
 from __future__ import annotations
 
@@ -114,7 +113,9 @@ class Placed:
     @property
     def runs_on(self) -> str:
         """The device and how it is used, as it is at the moment."""
-        told = f", its memory ran out {'once' if self._rounds == 1 else f'{self._rounds} times'}" if self._rounds else ""
+        told = (
+            f", its memory ran out {'once' if self._rounds == 1 else f'{self._rounds} times'}" if self._rounds else ""
+        )
         return self.plan.on(self.device) + told
 
     @property
@@ -206,7 +207,7 @@ class Placed:
         return pipeline
 
     def _can_quantise(self) -> bool:
-        return self.loading.kind != "file" and bool(quantising.package())
+        return self.loading.kind != "file" and bool(quantising.package(self.device.torch))
 
 
 def persistent(

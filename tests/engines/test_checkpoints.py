@@ -361,7 +361,9 @@ def test_few_step_models_are_known_by_their_names(name, method, steps, guidance,
     assert few_steps.recognised([name]) == few_steps.FewSteps(method, steps, guidance, sampler)
 
 
-@pytest.mark.parametrize("name", ["hyperrealistic-portraits", "turbocharged", "lightningbolts", "calcmodel", "", "sd15"])
+@pytest.mark.parametrize(
+    "name", ["hyperrealistic-portraits", "turbocharged", "lightningbolts", "calcmodel", "", "sd15"]
+)
 def test_ordinary_names_are_not_taken_for_few_steps(name):
     assert few_steps.recognised([name]) is None
 
@@ -458,7 +460,9 @@ def test_nothing_is_fetched_and_what_is_missing_says_how_to_get_it(tmp_path, mon
     assert told.value.hint == "hf download nobody-at-all/nothing"
 
 
-def test_a_record_is_loaded_from_the_cache_at_its_commit_or_the_one_there(sd, plain, empty_cache, monkeypatch, tmp_path):
+def test_a_record_is_loaded_from_the_cache_at_its_commit_or_the_one_there(
+    sd, plain, empty_cache, monkeypatch, tmp_path
+):
     repository = RECORDS["sd15"].repository
     extras.in_cache(empty_cache, repository.name, sd, commit="f" * 40)
     loading = parsed("sd15")[0]

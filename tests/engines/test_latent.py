@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +15,10 @@ from eraser.engines import latent as module
 from eraser.engines import registry
 from eraser.engines.base import EngineInfo
 from eraser.engines.latent import EMPTY, OBJECTS, LatentEngine
-from eraser.engines.latent_records import RECORDS, Options, parsed
+from eraser.engines.latent_records import Options
 from eraser.engines.loading import Loading
 from eraser.engines.painter import Ended, Painter, Run
-from eraser.errors import DamagedWeights, EngineError, MissingExtra, MissingWeights, OutOfMemory, OutOfRange
+from eraser.errors import EngineError, OutOfMemory
 from eraser.geometry import Box
 
 torch = pytest.importorskip("torch", reason="the diffusion extra is not installed")
