@@ -81,13 +81,13 @@ class Placed:
         loading: Loading,
         device: Device,
         *,
-        load: Callable[..., Any] = checkpoints.load,
+        load: Callable[..., Any] | None = None,
         prepare: Callable[[Any], None] = lambda pipeline: None,
     ) -> None:
-        """prepare: called with every pipeline that is loaded, as quantising loads it anew."""
+        """load: as `checkpoints.load`, which it is unless given; prepare: called with every pipeline that is loaded, as quantising loads it anew."""
         checkpoints.library()
         self.loading, self.device = loading, device
-        self._load, self._prepare = load, prepare
+        self._load, self._prepare = load or checkpoints.load, prepare
         self._rounds = 0  # how often the memory ran out
         self.gate = Gate()
         self.dtype, size = _fitting(loading, device)

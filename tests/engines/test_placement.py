@@ -559,3 +559,29 @@ def test_packages_are_used_where_they_compute(monkeypatch, device, here, used):
     monkeypatch.setattr(quantising, "PACKAGES", ALL_PACKAGES)
     monkeypatch.setattr(quantising.importlib.util, "find_spec", lambda name: name in here or None)
     assert quantising.package(device) == used
+
+
+def test_memory_that_runs_out_is_answered_by_fewer_bits_where_their_package_is(sd, plain, monkeypatch):
+    from eraser.engines import checkpoints
+
+    monkeypatch.setattr(quantising, "PACKAGES", {"torch": ("cpu",)})  # one that is there
+    asked, real = [], checkpoints.load
+
+    def load(loading: Loading, dtype: object, *, device: str) -> object:
+        asked.append((loading.quantised, device))
+        return real(Loading(loading.place, loading.kind), dtype)
+
+    monkeypatch.setattr(checkpoints, "load", load)
+    painter = Painter(sd, pretended(80))
+    failing(painter, monkeypatch, 3)
+    wish = (SCENE, "a door", "fog", Options(steps=3, guidance=2.0), 1, 0.99)
+    picture, seen = run(persistent(painter.placed, lambda: painter.steps(*wish)))
+    assert asked == [("", "cpu"), ("8bit", "cpu")]
+    assert painter.placed.plan == Plan("whole", True, quantised="8bit")
+    assert np.allclose(picture, plain, atol=1e-5)
+    assert len(seen) > 10  # what was loaded anew is heard within its steps, too
+    painter.placed.cheaper()
+    painter.placed.cheaper()
+    assert painter.placed.plan == Plan("layers", True)
+    assert asked[2:] == [("", "cpu")]
+    assert np.allclose(drawn(painter), plain, atol=1e-5)
