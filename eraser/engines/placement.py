@@ -84,7 +84,8 @@ class Placed:
         load: Callable[..., Any] | None = None,
         prepare: Callable[[Any], None] = lambda pipeline: None,
     ) -> None:
-        """load: as `checkpoints.load`, which it is unless given; prepare: called with every pipeline that is loaded, as quantising loads it anew."""
+        """load: instead of `checkpoints.load`; prepare: called with every pipeline that is loaded, as quantising
+        loads it anew."""
         checkpoints.library()
         self.loading, self.device = loading, device
         self._load, self._prepare = load or checkpoints.load, prepare
@@ -198,7 +199,6 @@ class Placed:
                 pipeline.to(place, **wide)
         if (tiny := getattr(pipeline, "tiny_vae", None)) is not None:
             tiny.to(place, dtype=pipeline.vae.dtype)
-        devices.give_back()
 
     def _loaded(self, quantised: str) -> Any:
         self._quantised = quantised

@@ -453,7 +453,9 @@ def test_two_drawings_in_one_thread_that_move_the_parts_take_turns(sd, plain):
         for number, steps in enumerate(both):
             if number not in pictures:
                 try:
-                    next(steps)
+                    done, _ = next(steps)
+                    # the second waits until the first has come to its end
+                    assert number == 0 or done == 0 or 0 in pictures
                 except StopIteration as finished:
                     pictures[number] = finished.value
     assert all(np.allclose(picture, plain, atol=1e-5) for picture in pictures.values())
