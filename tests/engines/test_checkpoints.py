@@ -362,7 +362,7 @@ def test_few_step_models_are_known_by_their_names(name, method, steps, guidance,
 
 
 @pytest.mark.parametrize(
-    "name", ["hyperrealistic-portraits", "turbocharged", "lightningbolts", "calcmodel", "", "sd15"]
+    "name", ["hyperrealistic-portraits", "turbocharged", "lightningbolts", "calcmodel", "falcm", "", "sd15"]
 )
 def test_ordinary_names_are_not_taken_for_few_steps(name):
     assert few_steps.recognised([name]) is None
