@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 CONSTRAINTS ?= constraints-cpu.txt
-EXTRAS ?= dev,training
+EXTRAS ?= dev,training,diffusion
 # Debian's name of the GIMP to test with: trixie for 3.0, forky for 3.2
 GIMP ?= trixie
 # a missing wheel fails at once instead of starting a compiler; pyvips itself is published as source, without C code to build

@@ -62,6 +62,7 @@ def examine() -> list[Finding]:
     checks: tuple[Callable[[], Iterable[Finding]], ...] = (
         machine,
         packages,
+        fewer_bits,
         onnxruntime_devices,
         torch_devices,
         cache_folders,
@@ -134,6 +135,16 @@ def packages() -> Iterator[Finding]:
             yield Finding("packages", f"extra {extra}", "ok", ", ".join(f"{n} {v}" for n, v in versions.items()))
 
 
+def fewer_bits() -> Iterator[Finding]:
+    """Which package would load large checkpoints in fewer bits."""
+    if importlib.util.find_spec("torch") is None:
+        return
+    here = {name: version for name in ("bitsandbytes", "torchao") if (version := installed(name))}
+    told = ", ".join(f"{name} {version}" for name, version in here.items())
+    advice = "to load large checkpoints in fewer bits: pip install bitsandbytes (GPUs), or torchao"
+    yield Finding("packages", "fewer bits", "ok" if here else "absent", told or advice)
+
+
 def installed(name: str) -> str | None:
     try:
         return importlib.metadata.version(name)
@@ -167,7 +178,7 @@ def torch_devices() -> Iterator[Finding]:
     answer = in_own_process("torch")
     for name, (trouble, detail) in answer.get("devices", {}).items():
         state: State = "ok" if not trouble else "trouble"
-        yield Finding("devices", f"torch {name}", state, trouble or f"works, {detail}")
+        yield Finding("devices", f"torch {name}", state, trouble or f"works: {detail} (torch {answer['version']})")
     if "trouble" in answer:
         yield Finding("devices", "torch", "trouble", answer["trouble"])
 
@@ -292,25 +303,23 @@ def doubling_model() -> bytes:
 
 
 def probe_torch() -> dict[str, Any]:
-    """Multiply two matrices on each device."""
+    """Multiply two matrices on each device, in the numbers that latent checkpoints would be computed in there."""
     import torch
 
-    names = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    if torch.backends.mps.is_available():
-        names.append("mps")
-    devices: dict[str, tuple[str, str]] = {}
-    for name in names:
+    from eraser.engines.devices import CPU, gpus, numbers
+
+    found: dict[str, tuple[str, str]] = {}
+    for device in [CPU, *gpus()]:
         try:
-            ones = torch.ones(64, 64, device=name)
+            dtype = numbers(device, wide=False)
+            ones = torch.ones(64, 64, device=device.torch, dtype=dtype)
             right = bool(((ones @ ones) == 64).all())
-            detail = ""
-            if name.startswith("cuda"):
-                free, total = torch.cuda.mem_get_info(name)
-                detail = f"{torch.cuda.get_device_name(name)}, {free / GIB:.1f} of {total / GIB:.1f} GiB free"
-            devices[name] = ("" if right else "gives wrong results", detail or f"torch {torch.__version__}")
+            used = str(dtype).removeprefix("torch.")
+            detail = f"{device.name}, {device.free() / GIB:.1f} GiB free, latent checkpoints in {used}"
+            found[device.torch] = ("" if right else "gives wrong results", detail)
         except Exception as error:  # a driver may raise anything
-            devices[name] = (" ".join(str(error).split())[:200], "")
-    return {"devices": devices}
+            found[device.torch] = (" ".join(str(error).split())[:200], "")
+    return {"devices": found, "version": torch.__version__}
 
 
 def probe_numba() -> dict[str, Any]:

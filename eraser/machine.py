@@ -1,4 +1,4 @@
-"""What this machine grants the process: processors, and a place for compiled kernels."""
+"""What this machine grants the process: processors, memory, and a place for compiled kernels."""
 
 from __future__ import annotations
 
@@ -11,11 +11,26 @@ from pathlib import Path
 from eraser.errors import OutOfRange
 
 DEVICE = "ERASER_DEVICE"  # environment variable: auto, cpu or gpu
+CONTAINER_FILES = (  # (what a container may have, what it has), of both versions of Linux's control groups
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
 
 
 def usable_processors() -> int:
     """How many processors this process may use: containers and batch systems often grant fewer than there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def usable_memory() -> int:
+    """Bytes of memory that this process can still have: what is free, or less where a container grants less."""
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    for limit, used in CONTAINER_FILES:
+        with contextlib.suppress(OSError, ValueError):  # none such, or "max"
+            free = min(free, max(0, int(Path(limit).read_text()) - int(Path(used).read_text())))
+    return free
 
 
 def wanted_device() -> str:

@@ -1,4 +1,4 @@
-"""`eraser models list | fetch | add | verify | remove | where`."""
+"""`eraser models list | info | fetch | add | verify | remove | where`: of engines' files and of latent checkpoints."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from eraser.errors import OutOfRange
+from eraser.errors import MissingWeights, OutOfRange
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 
@@ -30,6 +30,30 @@ def state(name: str) -> list[dict[str, Any]]:
     ]
 
 
+def checkpoint_state(name: str) -> dict[str, Any]:
+    """What a latent checkpoint is, and where it is; nothing is read."""
+    from eraser import hub
+    from eraser.engines.latent_records import RECORDS
+
+    record = RECORDS[name]
+    repository = record.repository
+    found = hub.find(name, repository)
+    return {
+        "repository": repository.name,
+        "revision": repository.revision,
+        "gigabytes": repository.gigabytes,
+        "licence": repository.licence,
+        "limits": repository.limits,
+        "account": repository.gated,
+        "summary": record.summary,
+        "needs": record.needs,
+        "side": record.options.side,
+        "steps": record.options.steps,
+        "guidance": record.options.guidance,
+        "path": str(found) if found else None,
+    }
+
+
 def lines(name: str) -> list[str]:
     """The state for people."""
     return [
@@ -45,6 +69,7 @@ def lines(name: str) -> list[str]:
     \b
     Examples:
       eraser models fetch lama
+      eraser models info sd15
       On a machine without a network, from a file brought along:
         eraser models add lama lama_fp32.onnx
     """,
@@ -53,44 +78,109 @@ def models() -> None:
     """Fetch, check and remove the weights of trained models."""
 
 
+def _known() -> tuple[list[str], list[str]]:
+    """(names of engines with files of their own, names of latent checkpoints)."""
+    from eraser.engines import registry
+    from eraser.engines.latent_records import RECORDS
+
+    return [entry.info.name for entry in registry.ENTRIES.values() if entry.files], list(RECORDS)
+
+
 def _files(name: str) -> Any:
+    """The files of an engine, () for a latent checkpoint. Raises OutOfRange."""
     from eraser.engines import registry
 
-    known = [entry.info.name for entry in registry.ENTRIES.values() if entry.files]
-    if name not in known:
-        raise OutOfRange(f'there are no weights of "{name}"', hint=f"choose one of {', '.join(known)}")
-    return registry.ENTRIES[name].files
+    engines, checkpoints = _known()
+    if name not in [*engines, *checkpoints]:
+        raise OutOfRange(
+            f'there are no weights of "{name}"', hint=f"choose one of {', '.join([*engines, *checkpoints])}"
+        )
+    return registry.ENTRIES[name].files if name in engines else ()
+
+
+def _repository(name: str) -> Any:
+    from eraser.engines.latent_records import RECORDS
+
+    return RECORDS[name].repository
+
+
+def _found(name: str) -> Path:
+    """Where a latent checkpoint is. Raises MissingWeights."""
+    from eraser import hub
+
+    found = hub.find(name, _repository(name))
+    if found is None:
+        raise MissingWeights(f"{_repository(name).name} is not on this machine", hint=f"eraser models fetch {name}")
+    return found
 
 
 @models.command("list", short_help="List weights, and whether they are here.")
 @as_json_option
 def list_(as_json: bool) -> None:
     """List the weights that can be fetched, their size and licence, and whether they are here."""
-    from eraser.engines import registry
-
-    names = [entry.info.name for entry in registry.ENTRIES.values() if entry.files]
+    engines, checkpoints = _known()
     if as_json:
-        click.echo(json.dumps({"ok": True, "models": {name: state(name) for name in names}}))
+        known = {name: state(name) for name in engines}
+        latent = {name: checkpoint_state(name) for name in checkpoints}
+        click.echo(json.dumps({"ok": True, "models": known, "checkpoints": latent}))
         return
-    for name in names:
+    for name in engines:
         for file in state(name):
             place = file["path"] or "not here"
             click.echo(f"{name}: {file['file']}, {file['megabytes']:g} MB, licence {file['licence']}; {place}")
+    for name in checkpoints:
+        of = checkpoint_state(name)
+        place = of["path"] or "not here"
+        click.echo(f"latent:{name}: {of['repository']}, {of['gigabytes']:g} GB, licence {of['licence']}; {place}")
 
 
-@models.command(short_help="Fetch the weights of an engine.")
+@models.command(short_help="Tell all about the weights of an engine or a latent checkpoint.")
 @click.argument("name")
-@click.option("--from", "url", default="", metavar="URL", help="A mirror, instead of where they were released.")
+@as_json_option
+def info(name: str, as_json: bool) -> None:
+    """Tell all about the weights of an engine or a latent checkpoint: licence and limits, size, needs, where it is."""
+    if _files(name):
+        told = state(name)
+        _report({"files": told}, [f"{key}: {value}" for file in told for key, value in file.items()], as_json)
+        return
+    of = checkpoint_state(name)
+    if as_json:
+        click.echo(json.dumps({"ok": True} | of))
+        return
+    revision = of["revision"] or "the newest when it is fetched: none is pinned"
+    account = "; the hub asks for an account that accepts the licence" if of["account"] else ""
+    for line in (
+        f"latent:{name}: {of['summary']}",
+        f"repository  {of['repository']}",
+        f"revision    {revision}",
+        f"size        {of['gigabytes']:g} GB to fetch, about{account}",
+        f"licence     {of['licence']}",
+        f"its limits  {of['limits']}",
+        f"needs       {of['needs']}",
+        f"draws       at {of['side']} pixels, {of['steps']} steps, guidance {of['guidance']:g}",
+        f"is          {of['path'] or 'not here: eraser models fetch ' + name}",
+    ):
+        click.echo(line)
+
+
+@models.command(short_help="Fetch the weights of an engine or a latent checkpoint.")
+@click.argument("name")
+@click.option("--from", "url", default="", metavar="URL", help="A mirror of the file or, for a checkpoint, of the hub.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
 @as_json_option
 def fetch(name: str, url: str, quiet: bool, as_json: bool) -> None:
-    """Fetch the weights of an engine, resuming what was begun. Size and licence are told before anything travels."""
+    """Fetch the weights of an engine or a latent checkpoint, resuming what was begun. Size and licence are told before
+    anything travels."""
     from tqdm import tqdm
 
     from eraser import weights
 
+    files = _files(name)
+    if not files:
+        _fetch_checkpoint(name, url, quiet, as_json)
+        return
     paths = []
-    for file in _files(name):
+    for file in files:
         if not as_json:
             click.echo(
                 f"{file.name}: {file.size / 1e6:.0f} MB, licence {file.licence}, from {url or file.url}", err=True
@@ -107,15 +197,32 @@ def fetch(name: str, url: str, quiet: bool, as_json: bool) -> None:
     _report({"paths": paths}, paths, as_json)
 
 
-@models.command(short_help="Take weights from a file brought from another machine.")
-@click.argument("name")
-@click.argument("file", type=click.Path(path_type=Path))
-@as_json_option
-def add(name: str, file: Path, as_json: bool) -> None:
-    """Take a copy of FILE as the weights of an engine, if it is what was released."""
-    from eraser import weights
+def _fetch_checkpoint(name: str, url: str, quiet: bool, as_json: bool) -> None:
+    from eraser import hub
 
-    paths = [str(weights.add(wanted, file)) for wanted in _files(name)]
+    shipment = hub.offered(_repository(name), endpoint=url)
+    repository = shipment.repository
+    if not as_json:
+        click.echo(
+            f"{repository.name}: {shipment.size / 1e9:.1f} GB, {shipment.missing / 1e9:.1f} GB of them to fetch, "
+            f"licence {repository.licence} ({repository.limits}), to {hub.cache()}",
+            err=True,
+        )
+    path = str(hub.fetch(shipment, endpoint=url, quiet=quiet or as_json))
+    _report({"paths": [path]}, [path], as_json)
+
+
+@models.command(short_help="Take weights brought from another machine.")
+@click.argument("name")
+@click.argument("place", metavar="FILE", type=click.Path(path_type=Path))
+@as_json_option
+def add(name: str, place: Path, as_json: bool) -> None:
+    """Take a copy of FILE as the weights of an engine, if it is what was released; or of a folder, as a latent
+    checkpoint."""
+    from eraser import hub, weights
+
+    files = _files(name)
+    paths = [str(weights.add(wanted, place)) for wanted in files] if files else [str(hub.add(name, place))]
     _report({"paths": paths}, paths, as_json)
 
 
@@ -123,23 +230,36 @@ def add(name: str, file: Path, as_json: bool) -> None:
 @click.argument("name")
 @as_json_option
 def verify(name: str, as_json: bool) -> None:
-    """Check every byte of an engine's weights. Exit code 3 when they are missing or damaged."""
-    from eraser import weights
+    """Check the weights of an engine or a latent checkpoint. Exit code 3 when they are missing or damaged.
 
-    paths = [str(weights.find(wanted, get=f"eraser models fetch {name}")) for wanted in _files(name)]
-    _report({"paths": paths}, [f"{path} is what was released" for path in paths], as_json)
+    Files that were fetched are read to their last byte. Of a folder that was brought along the weights are looked at
+    for being there and whole, as nothing tells what they should be.
+    """
+    from eraser import hub, weights
+
+    files = _files(name)
+    if files:
+        paths = [str(weights.find(wanted, get=f"eraser models fetch {name}")) for wanted in files]
+        _report({"paths": paths}, [f"{path} is what was released" for path in paths], as_json)
+        return
+    folder = _found(name)
+    compared = sum(hub.verify(folder))
+    said = f"{compared} files are what was released" if compared else "all files are there, and whole"
+    _report({"paths": [str(folder)], "compared": compared}, [f"{folder}: {said}"], as_json)
 
 
-@models.command(short_help="Remove the weights of an engine.")
+@models.command(short_help="Remove the weights of an engine or a latent checkpoint.")
 @click.argument("name")
 @as_json_option
 def remove(name: str, as_json: bool) -> None:
-    """Remove the weights of an engine from where they were fetched to, begun downloads included."""
-    from eraser import weights
+    """Remove the weights of an engine from where they were fetched to, begun downloads included; or a latent checkpoint
+    from there and from the hub's cache, which other programs may use too."""
+    from eraser import hub, weights
     from eraser.errors import OutputError
 
-    paths = []
-    for wanted in _files(name):
+    files = _files(name)
+    paths = [] if files else [str(path) for path in hub.remove(name, _repository(name))]
+    for wanted in files:
         for path in (weights.home() / wanted.name, *weights.home().glob(f".{wanted.name}.*.part")):
             if not path.is_file():
                 continue
@@ -155,10 +275,11 @@ def remove(name: str, as_json: bool) -> None:
 @as_json_option
 def where(as_json: bool) -> None:
     """Say where weights are looked for, and where they are fetched to."""
-    from eraser import weights
+    from eraser import hub, weights
 
-    places, home = [str(place) for place in weights.folders()], str(weights.home())
-    _report({"folders": places, "home": home}, [*places, f"fetched to {home}"], as_json)
+    places, home, cache = [str(place) for place in weights.folders()], str(weights.home()), str(hub.cache())
+    told = [*places, f"fetched to {home}", f"latent checkpoints are fetched to {cache}"]
+    _report({"folders": places, "home": home, "cache": cache}, told, as_json)
 
 
 def _report(report: dict[str, Any], lines: list[str], as_json: bool) -> None:

@@ -40,7 +40,7 @@ FLOORS = {
         "window",
         "xmp",
     ],
-    2: ["engines", "weights"],
+    2: ["engines", "hub", "tensor_files", "weights"],
     3: ["background", "plans", "report", "session", "sidecar", ""],  # "" is the package itself
     4: [
         "__main__",

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from eraser.canvas import View
+from eraser.engines import devices, few_steps
 from eraser.engines.base import EngineInfo, Progress
+from eraser.engines.crew import Crew
+from eraser.engines.devices import Device
 from eraser.engines.frame import shown, shrink, surroundings, told, trouble_with, widened, without_a_drawing
 from eraser.engines.latent_records import RECORDS, Options, parsed
+from eraser.engines.loading import Loading
 from eraser.engines.painter import Painter, Scene
 from eraser.engines.patch import PatchEngine
 from eraser.engines.patch_levels import Workers
@@ -43,23 +47,27 @@ class Context:
 
 
 def load(info: EngineInfo, what: str) -> LatentEngine:
-    """what: a name of latent_records.RECORDS, or a folder, and options behind a question mark."""
-    place, options, is_folder = parsed(what)
+    """what: a name of latent_records.RECORDS, a repository, a folder or a file, and options behind a question mark."""
+    loading, options = parsed(what)
     if (record := RECORDS.get(what.partition("?")[0])) is not None:
-        info = replace(info, licence=record.licence, needs=record.needs)
-    return LatentEngine(info, _painter(place, is_folder, wanted_device()), options)
+        repository = record.repository
+        info = replace(info, licence=f"{repository.licence}: {repository.limits}", needs=record.needs)
+    loading, options, _ = few_steps.applied(what, loading, options)
+    return LatentEngine(info, _crew(loading, tuple(devices.wanted(wanted_device()))), options)
 
 
 @functools.cache
-def _painter(place: str, is_folder: bool, device: str) -> Painter:
-    """A checkpoint is gigabytes: other options run the one that is loaded."""
-    return Painter(place, is_folder=is_folder, device=device)
+def _crew(loading: Loading, places: tuple[Device, ...]) -> Crew:
+    """A checkpoint is gigabytes: other options of how to draw run the one that is loaded."""
+    return Crew([functools.partial(Painter, loading, place) for place in places])
 
 
 class LatentEngine:
     """See the module."""
 
-    def __init__(self, info: EngineInfo, painter: Painter, options: Options, *, threads: int | None = None) -> None:
+    def __init__(
+        self, info: EngineInfo, painter: Painter | Crew, options: Options, *, threads: int | None = None
+    ) -> None:
         self.info = info
         self._painter, self._options = painter, options
         step = 2 * painter.factor
@@ -70,6 +78,15 @@ class LatentEngine:
     @property
     def runs_on(self) -> str:
         return self._painter.runs_on
+
+    @property
+    def lanes(self) -> int:
+        """How many fills can be under way at once without waiting for each other."""
+        return getattr(self._painter, "lanes", 1)
+
+    @property
+    def facts(self) -> dict[str, object]:
+        return {**self._painter.facts, "options": asdict(self._options)}
 
     def fill(self, view: View, *, seed: int, prompt: str | None = None) -> Generator[Progress, None, np.ndarray]:
         """Paint where `view.hole` is True: the Engine contract."""
@@ -165,12 +182,13 @@ class LatentEngine:
     ) -> Generator[Progress, None, Drawing]:
         options = self._options
         finish = functools.partial(self._drawing, scene, known, hole, box)
-        note = f"{note} at {scene.width}x{scene.height}, on the {self.runs_on}"
-        yield Progress(0.0, note)
+        wish = f"{note} at {scene.width}x{scene.height}"
+        yield Progress(0.0, note := f"{wish}, on the {self.runs_on}")
         steps = self._painter.steps(scene, prompt, negative, options, seed, strength)
         try:
             while True:
                 done, latents = next(steps)
+                note = f"{wish}, on the {self.runs_on}"  # which changes when the memory runs out
                 preview = None
                 if latents is not None and latents.ndim == 4:
                     preview = functools.partial(self._preview, view, finish, latents)

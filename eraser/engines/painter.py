@@ -12,8 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from eraser.engines import checkpoints, placement
+from eraser.engines import attachments
+from eraser.engines.devices import CPU, Device
 from eraser.engines.latent_records import Options
+from eraser.engines.loading import Loading
+from eraser.engines.placement import Placed
 from eraser.errors import EngineError
 
 
@@ -32,27 +35,36 @@ class Painter:
     """A diffusers inpainting pipeline: a scene, words and a seed in, latents step by step, a picture out.
 
     Nothing is fetched: a repository must be in the hub's cache already. Raises MissingExtra, MissingWeights,
-    DamagedWeights, EngineError for a checkpoint that does not inpaint or a GPU that is not had.
+    DamagedWeights, OutOfMemory, EngineError for a checkpoint that does not inpaint.
     """
 
-    def __init__(self, place: str, *, is_folder: bool, device: str) -> None:
-        self._pipeline, on_gpu = checkpoints.load(place, is_folder, device)
-        self._accepts = set(inspect.signature(self._pipeline.__call__).parameters)
-        if not {"image", "mask_image"} <= self._accepts:
-            raise EngineError(
-                f"{place} holds a {type(self._pipeline).__name__}, which does not inpaint",
-                hint="choose an inpainting checkpoint, or a base model of a family that diffusers inpaints with",
-            )
-        self.runs_on = placement.move_to_gpu(self._pipeline) if on_gpu else "CPU"
-        self.factor = int(self._pipeline.vae_scale_factor)
+    def __init__(self, loading: Loading, device: Device = CPU) -> None:
         self._words = threading.Lock()
         self._here = threading.local()  # the run that a thread is part of
-        for block in _blocks(self._net):
+        self.placed = Placed(loading, device, prepare=self._let_in)
+        self._accepts = set(inspect.signature(self._pipeline.__call__).parameters)
+        self.factor = int(self._pipeline.vae_scale_factor)
+
+    def _let_in(self, pipeline: Any) -> None:
+        """Called with the pipeline whenever it is loaded."""
+        for block in _blocks(net_of(pipeline)):
             block.register_forward_pre_hook(self._pulse)
 
     @property
+    def _pipeline(self) -> Any:
+        return self.placed.pipeline
+
+    @property
+    def runs_on(self) -> str:
+        return self.placed.runs_on
+
+    @property
+    def facts(self) -> dict[str, object]:
+        return self.placed.facts
+
+    @property
     def _net(self) -> Any:
-        return getattr(self._pipeline, "unet", None) or self._pipeline.transformer
+        return net_of(self._pipeline)
 
     @property
     def side(self) -> int:
@@ -88,6 +100,7 @@ class Painter:
             "generator": torch.Generator("cpu").manual_seed(seed),
             "output_type": "np",
         }
+        wanted |= attachments.arguments(pipeline, options)
         run = Run()
 
         def work() -> np.ndarray:
@@ -185,6 +198,11 @@ class Run:
 
 class Ended(BaseException):
     """Ends a model's work from within; not an Exception, so that no library takes it for a failure of its own."""
+
+
+def net_of(pipeline: Any) -> Any:
+    """The pipeline's denoiser."""
+    return getattr(pipeline, "unet", None) or pipeline.transformer
 
 
 def _blocks(net: Any) -> Iterator[Any]:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +15,10 @@ from eraser.engines import latent as module
 from eraser.engines import registry
 from eraser.engines.base import EngineInfo
 from eraser.engines.latent import EMPTY, OBJECTS, LatentEngine
-from eraser.engines.latent_records import RECORDS, Options, parsed
+from eraser.engines.latent_records import Options
+from eraser.engines.loading import Loading
 from eraser.engines.painter import Ended, Painter, Run
-from eraser.errors import DamagedWeights, EngineError, MissingExtra, MissingWeights, OutOfMemory, OutOfRange
+from eraser.errors import EngineError, OutOfMemory
 from eraser.geometry import Box
 
 torch = pytest.importorskip("torch", reason="the diffusion extra is not installed")
@@ -57,7 +54,7 @@ def checkpoints(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def painters(checkpoints) -> dict[str, Painter]:
-    return {kind: Painter(str(path), is_folder=True, device="cpu") for kind, path in checkpoints.items()}
+    return {kind: Painter(Loading(str(path), "folder")) for kind, path in checkpoints.items()}
 
 
 def engine_of(painter: Painter, options: Options = BRIEF) -> LatentEngine:
@@ -406,75 +403,3 @@ def test_other_options_run_the_checkpoint_that_is_loaded(checkpoints):
     engines = [registry.load(f"latent:{checkpoints['base']}?steps={steps}") for steps in (2, 3)]
     assert engines[0] is not engines[1]
     assert engines[0]._painter is engines[1]._painter
-
-
-def test_nothing_is_fetched_and_what_is_missing_says_how_to_get_it(tmp_path, monkeypatch):
-    nowhere = replace(RECORDS["sd15"], repository="nobody-at-all/nothing")
-    monkeypatch.setitem(RECORDS, "sd15", nowhere)
-    with pytest.raises(MissingWeights, match="no folder with a diffusers checkpoint"):
-        registry.load(f"latent:{tmp_path}")
-    with pytest.raises(MissingWeights, match="is told what to run") as told:
-        registry.load("latent")
-    assert "latent:CHECKPOINT" in told.value.hint
-    with pytest.raises(MissingWeights, match="not on this machine") as told:
-        registry.load("latent:sd15")
-    assert "hf download nobody-at-all/nothing" in told.value.hint
-
-
-@pytest.mark.parametrize("package", ["diffusers", "transformers"])
-def test_an_extra_that_is_not_installed_is_told_with_the_install_line(checkpoints, monkeypatch, package):
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingExtra, match=package) as told:
-        Painter(str(checkpoints["inpainting"]), is_folder=True, device="cpu")
-    assert told.value.hint == "pip install 'magic-eraser[diffusion]'"
-
-
-def test_damaged_and_unfit_checkpoints_are_refused(checkpoints, tmp_path):
-    torn = tmp_path / "torn"
-    shutil.copytree(checkpoints["inpainting"], torn)
-    weights = torn / "unet" / "diffusion_pytorch_model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:2000])
-    with pytest.raises(DamagedWeights, match="cannot be loaded"):
-        Painter(str(torn), is_folder=True, device="cpu")
-    weights.unlink()
-    with pytest.raises(DamagedWeights, match="cannot be loaded"):
-        Painter(str(torn), is_folder=True, device="cpu")
-    index = json.loads((torn / "model_index.json").read_text())
-    (torn / "model_index.json").write_text(json.dumps(index | {"_class_name": "AudioLDMPipeline"}))
-    with pytest.raises(EngineError, match="no inpainting pipeline"):
-        Painter(str(torn), is_folder=True, device="cpu")
-
-
-def test_pickled_weights_are_not_read(checkpoints, tmp_path):
-    pickled = tmp_path / "pickled"
-    shutil.copytree(checkpoints["inpainting"], pickled)
-    weights = pickled / "unet" / "diffusion_pytorch_model.safetensors"
-    torch.save({}, weights.with_suffix(".bin"))
-    weights.unlink()
-    with pytest.raises(DamagedWeights):
-        Painter(str(pickled), is_folder=True, device="cpu")
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_asked_for_and_not_had_is_told(checkpoints):
-    with pytest.raises(EngineError, match="no GPU here"):
-        Painter(str(checkpoints["inpainting"]), is_folder=True, device="gpu")
-
-
-def test_options_stand_behind_a_question_mark_and_are_checked():
-    assert parsed("sdxl?steps=12&guidance=5") == (
-        RECORDS["sdxl"].repository,
-        module.Options(side=1024, steps=12, guidance=5.0),
-        False,
-    )
-    assert parsed("folder?negative=a+tree") == ("folder", Options(negative="a tree"), True)
-    for text, words in [
-        ("x?stpes=3", "stpes"),
-        ("x?steps=many", "many"),
-        ("x?steps=0", "from 1 to 1000"),
-        ("x?strength=2", "strength is 2"),
-        ("x?guidance=nan", "guidance is nan"),
-        ("x?tries=99", "from 1 to 16"),
-    ]:
-        with pytest.raises(OutOfRange, match=words):
-            parsed(text)

@@ -1,0 +1,81 @@
+"""Several painters of one checkpoint, one per device: drawings that run at once are dealt out among them."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Generator
+from typing import Any
+
+from eraser.engines.painter import Painter
+from eraser.engines.placement import persistent
+
+
+class Crew:
+    """One painter is loaded at once, the others when they are first needed.
+
+    Which of them draws is decided when a drawing starts: the one with the fewest under way, the first of equals. On
+    devices of one kind the same seed gives the same picture, whoever draws it.
+    """
+
+    def __init__(self, makers: list[Callable[[], Painter]]) -> None:
+        self._makers = makers
+        self._painters: list[Painter | None] = [None] * len(makers)
+        self._busy = [0] * len(makers)
+        self._loading = [threading.Lock() for _ in makers]
+        self._lock = threading.Lock()
+        self._here = threading.local()  # who draws for this thread
+        first = self._painter(0)
+        self.factor, self.side = first.factor, first.side
+
+    @property
+    def lanes(self) -> int:
+        return len(self._makers)
+
+    @property
+    def runs_on(self) -> str:
+        """Where this thread's drawing is made, or the last one was."""
+        return self._mine.runs_on
+
+    @property
+    def facts(self) -> dict[str, object]:
+        return self._mine.facts
+
+    def steps(self, *wish: Any, **more: Any) -> Generator[tuple[int, Any], None, Any]:
+        """As `Painter.steps`, by whoever has the least to do, and by ever cheaper plans while its memory runs out."""
+        with self._lock:
+            number = self._busy.index(min(self._busy))
+            self._busy[number] += 1
+        try:
+            painter = self._painter(number)
+            self._here.painter = painter
+            with contextlib.closing(persistent(painter.placed, lambda: painter.steps(*wish, **more))) as steps:
+                while True:
+                    try:
+                        step = next(steps)
+                    except StopIteration as finished:
+                        return finished.value
+                    finally:
+                        # whoever drives two drawings in turn is told of each by its own painter
+                        self._here.painter = painter
+                    yield step
+        finally:
+            with self._lock:
+                self._busy[number] -= 1
+
+    def decode(self, latents: Any) -> Any:
+        """As `Painter.decode`, by the painter whose device they lie on."""
+        painters = [painter for painter in self._painters if painter is not None]
+        place = str(latents.device)
+        return next((one for one in painters if one.placed.device.torch == place), painters[0]).decode(latents)
+
+    @property
+    def _mine(self) -> Painter:
+        return getattr(self._here, "painter", None) or self._painter(0)
+
+    def _painter(self, number: int) -> Painter:
+        with self._loading[number]:
+            painter = self._painters[number]
+            if painter is None:
+                painter = self._painters[number] = self._makers[number]()
+            return painter
