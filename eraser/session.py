@@ -16,7 +16,7 @@ from eraser.engines import registry
 from eraser.engines.base import EngineInfo, Progress
 from eraser.errors import Cancelled, EngineError, OutOfMemory, OutOfRange
 from eraser.geometry import Box, Size
-from eraser.judge import misfit
+from eraser.judge import Verdict, judge
 from eraser.masks import Grow, prepare
 from eraser.pictures import Picture
 from eraser.window import Window, windows
@@ -153,7 +153,7 @@ class Eraser:
         self, canvas: Canvas, writable: Callable[[], np.ndarray], seed: int, tries: int, prompt: str | None
     ) -> Generator[Progress, None, np.ndarray]:
         self._check_prompt(prompt)
-        work = Canvas(writable(), canvas.hole, canvas.alpha)
+        work = replace(canvas, colour=writable())
         return (yield from self.paint_steps(work, windows(canvas.hole), seed=seed, tries=tries, prompt=prompt))
 
     def paint_steps(
@@ -169,7 +169,7 @@ class Eraser:
         total = sum(part.hole_pixels for part in parts)
         unpainted = canvas.hole.copy() if len(parts) > 1 else canvas.hole
         # borrows its arrays, so each part sees what the parts before it painted
-        work = Canvas(canvas.colour, unpainted, canvas.alpha)
+        work = replace(canvas, hole=unpainted)
         done = 0
         for part in parts:
             view, scale = work.view(part.box)
@@ -183,19 +183,27 @@ class Eraser:
         return work.colour
 
     def _best_of(self, view: View, seed: int, tries: int, prompt: str | None) -> Generator[Progress, None, np.ndarray]:
-        """The filling, out of those of `tries` seeds in a row, that fits its surroundings best."""
-        best: tuple[float, np.ndarray] | None = None
+        """The filling, out of those of `tries` seeds in a row, that shows least of what was erased and fits its
+        surroundings best."""
+        if tries == 1:
+            return (yield from self._engine.fill(view, seed=int(seed), prompt=prompt))
+        erased = None
+        if view.erased is not None and prompt is None:  # words may well ask for what was there
+            erased = view.erased(Box(0, 0, view.size.width, view.size.height))
+        best: tuple[int, Verdict, np.ndarray] | None = None
+        told = []
         for number in range(tries):
-            steps = self._engine.fill(view, seed=(int(seed) + number) % (MOST_SEED + 1), prompt=prompt)
-            if tries == 1:
-                return (yield from steps)
+            own = (int(seed) + number) % (MOST_SEED + 1)
+            steps = self._engine.fill(view, seed=own, prompt=prompt)
             note = f"try {number + 1} of {tries}: "
             filling = yield from _scaled(steps, number / tries, 1 / tries, None, note)
-            found = misfit(np.where(view.hole[:, :, None], filling, view.pixels), view.hole)
-            if best is None or found < best[0]:
-                best = found, filling
+            verdict = judge(np.where(view.hole[:, :, None], filling, view.pixels), view.hole, erased)
+            told.append({"seed": own} | verdict.facts)
+            if best is None or verdict.rank < best[1].rank:
+                best = own, verdict, filling
         assert best is not None, "there is at least one try"
-        return best[1]
+        yield Progress(1.0, f"kept seed {best[0]}: {best[1].words}", facts={"tries": told, "kept": best[0]})
+        return best[2]
 
     def _check_prompt(self, prompt: str | None) -> None:
         if prompt is not None and not self.info.takes_prompt:

@@ -30,6 +30,7 @@ FLOORS = {
         "metadata",
         "pictures",
         "pyramid",
+        "resemblance",
         "sampling",
         "schedule",
         "window",

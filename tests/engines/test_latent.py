@@ -20,7 +20,7 @@ from eraser.engines import registry
 from eraser.engines.base import EngineInfo
 from eraser.engines.latent import EMPTY, OBJECTS, LatentEngine
 from eraser.engines.latent_records import RECORDS, Options, parsed
-from eraser.engines.painter import Ended, Painter, Run
+from eraser.engines.painter import Ended, Painter, Run, Wish
 from eraser.errors import DamagedWeights, EngineError, MissingExtra, MissingWeights, OutOfMemory, OutOfRange
 from eraser.geometry import Box
 
@@ -179,7 +179,8 @@ def test_words_are_read_one_run_at_a_time(painters):
     scene = module.Scene(np.zeros((32, 32, 3), np.float32), np.pad(np.ones((12, 12), bool), 10), 32, 32)
 
     def paint(number: int) -> bytes:
-        steps = painters["inpainting"].steps(scene, "a" * number, "fog", Options(steps=1), number, 0.99)
+        wish = Wish("a" * number, "fog", (number,), 0.99)
+        steps = painters["inpainting"].steps(scene, wish, Options(steps=1))
         return run(steps)[0].tobytes()
 
     alone = [paint(number) for number in range(6)]
@@ -238,13 +239,16 @@ class Recorder:
     def __init__(self, *drawings: float | None) -> None:
         self.drawings, self.asked = list(drawings), []
 
-    def steps(self, scene, prompt, negative, options, seed, strength):
-        self.asked.append((scene, prompt, negative, seed, strength))
+    def steps(self, scene, wish, options):
+        [seed] = wish.seeds
+        self.asked.append((scene, wish.prompt, wish.negative, seed, wish.strength))
         yield 1, None
         value = self.drawings.pop(0)
-        return scene.picture if value is None else np.full_like(scene.picture, value)
+        if callable(value):
+            value = value(scene)
+        return (scene.picture if value is None else np.full_like(scene.picture, 1) * value)[None]
 
-    def decode(self, latents):
+    def decode(self, latents, side):
         return None
 
 
