@@ -133,7 +133,12 @@ def stable_diffusion_xl(folder: Path) -> Path:
     return folder
 
 
-def flux_fill(folder: Path) -> Path:
+def flux_base(folder: Path) -> Path:
+    return flux_fill(folder, channels=8, kind="FluxPipeline")
+
+
+def flux_fill(folder: Path, *, channels: int = 20, kind: str = "FluxFillPipeline") -> Path:
+    """20 channels are told the hole, 8 are a base model's."""
     import diffusers
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
@@ -148,7 +153,7 @@ def flux_fill(folder: Path) -> Path:
     words.pre_tokenizer = pre_tokenizers.Metaspace()
     file = folder.with_name(folder.name + "-words.json")
     words.save(str(file))
-    diffusers.FluxFillPipeline(
+    getattr(diffusers, kind)(
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
         vae=diffusers.AutoencoderKL(
             block_out_channels=(4,),
@@ -166,7 +171,7 @@ def flux_fill(folder: Path) -> Path:
         tokenizer_2=T5TokenizerFast(tokenizer_file=str(file), extra_ids=0),
         transformer=diffusers.FluxTransformer2DModel(
             patch_size=1,
-            in_channels=20,
+            in_channels=channels,
             out_channels=8,
             num_layers=1,
             num_single_layers=1,
