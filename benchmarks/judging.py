@@ -25,6 +25,7 @@ from eraser.judge import REDRAWN, VISIBLE, judge
 
 SIDE = 360
 CLEAN = "truth", "patches"
+OTHER = "something else", "a step brighter"  # bad, and not the object again
 AREAS = "100,200,400,1000,4000,16000"
 
 
@@ -58,6 +59,7 @@ def fillings(name: str, area: int, number: int) -> Iterator[tuple[str, np.ndarra
         "recoloured": _over(truth, body[:, :, [1, 2, 0]], cover),
         "blurred": ndimage.gaussian_filter(erased, (2, 2, 0)),
         "another": _over(truth, kin, kin_cover),
+        "something else": _scene(sorted(SCENES)[(sorted(SCENES).index(name) + 5) % len(SCENES)], 2),
         "a step brighter": truth + 0.08,
     }
     for kind, picture in kinds.items():
@@ -95,8 +97,8 @@ def main() -> None:
                 if verdict.likeness is None:
                     unsaid[area] += 1
                 else:
-                    right[kind, area].append(verdict.redrawn == (kind not in (*CLEAN, "a step brighter")))
-    print(f"| object, pixels | {' | '.join(map(str, areas))} |\n|---|{'---|' * len(areas)}")
+                    right[kind, area].append(verdict.redrawn == (kind not in CLEAN + OTHER))
+    print(f"| object's pixels | {' | '.join(map(str, areas))} |\n|---|{'---|' * len(areas)}")
     for kind in dict.fromkeys(kind for kind, _ in right):
         cells = [f"{np.mean(right[kind, area]):.0%}" if right[kind, area] else "-" for area in areas]
         print(f"| {kind} | {' | '.join(cells)} |")

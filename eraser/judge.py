@@ -22,7 +22,7 @@ QUANTILES = 256
 FEWEST = 8  # patches that say something
 BESIDE = 3  # pixels on either side of the rim, whose steps are the usual ones
 LEAST_STEP = 1 / 255  # of colours, that would be seen beside none at all
-REDRAWN = 0.5  # the likeness from which something seems to be there again
+REDRAWN = 0.4  # the likeness from which something seems to be there again
 VISIBLE = 1.4
 SEAM_COUNTS = 0.25
 

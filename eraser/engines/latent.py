@@ -19,6 +19,7 @@ from eraser.canvas import View
 from eraser.engines import registry
 from eraser.engines.attempts import Attempts
 from eraser.engines.base import Engine, EngineInfo, Progress
+from eraser.engines.film import with_grain
 from eraser.engines.frame import shown, shrink, surroundings, told, widened
 from eraser.engines.latent_records import RECORDS, Options, parsed
 from eraser.engines.painter import Painter, Scene, Wish
@@ -122,6 +123,7 @@ class LatentEngine:
             else:
                 drawing = yield from self._invent(view, box, seed, prompt)
         filled = yield from told(carry(view, drawing, seed=seed, workers=self._workers), "", 0.7, 0.3)
+        filled = with_grain(filled, view.hole, seed)
         rim = seam(filled, view.hole)
         yield Progress(1.0, "finished", facts={} if rim is None else {"seam": round(rim, 3)})
         return filled

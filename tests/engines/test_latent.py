@@ -21,7 +21,15 @@ from eraser.engines.base import EngineInfo
 from eraser.engines.latent import EMPTY, OBJECTS, LatentEngine
 from eraser.engines.latent_records import RECORDS, Options, parsed
 from eraser.engines.painter import Ended, Painter, Run, Wish
-from eraser.errors import DamagedWeights, EngineError, MissingExtra, MissingWeights, OutOfMemory, OutOfRange
+from eraser.errors import (
+    DamagedWeights,
+    EngineError,
+    MissingExtra,
+    MissingWeights,
+    OutOfMemory,
+    OutOfRange,
+    UnknownEngine,
+)
 from eraser.geometry import Box
 
 torch = pytest.importorskip("torch", reason="the diffusion extra is not installed")
@@ -282,12 +290,151 @@ def test_a_removal_that_fits_badly_is_drawn_again_with_the_next_seed_and_the_bes
     engine = LatentEngine(INFO, painter, Options(tries=3), threads=1)
     drawing, seen = run(engine._remove(view, engine.window(view), 7))
     assert [asked[3] for asked in painter.asked] == [7, 8, 9]
-    assert any("draw 2 of at most 3: it fits its surroundings worse" in step.note for step in seen)
+    assert any("draw 1 of at most 3: it fits its surroundings worse" in step.note for step in seen)
+    assert any("draw 2 of at most 3: it does not join on" in step.note for step in seen)
     _, hole = engine._shrunk(view, engine.window(view))
     assert np.allclose(drawing.pixels[hole], 0.4)
     fits = Recorder(None, 0.95, 0.95)  # the emptied scene itself fits as well as it does
     run(LatentEngine(INFO, fits, Options(tries=3), threads=1)._remove(view, engine.window(view), 7))
     assert len(fits.asked) == 1
+
+
+def removal(view: View, *drawings, tries: int = 3) -> tuple[module.Drawing, dict[str, object], Recorder]:
+    painter = Recorder(*drawings)
+    engine = LatentEngine(INFO, painter, Options(tries=tries), threads=1)
+    drawing, seen = run(engine._remove(view, engine.window(view), 7))
+    return drawing, dict(seen[-1].facts), painter
+
+
+def test_a_removal_that_shows_again_what_was_erased_is_drawn_again_and_all_of_it_is_told():
+    view = view_with(200, 200, Box(60, 60, 70, 70))
+    there = view.pixels.copy()
+    there[65:125, 65:125] = np.array([0.9, -0.7, 0.2]) + 0.2 * np.sin(np.arange(60) / 2)[:, None, None]
+    judged = replace(view, erased=lambda box: there[box.slices])
+
+    engine = LatentEngine(INFO, Recorder(), Options(), threads=1)
+    box = engine.window(view)
+    small = shrink_to(there[box.slices], 128)
+
+    def again(scene):
+        return np.where(scene.hole[:, :, None], small, scene.picture)
+
+    drawing, facts, painter = removal(judged, again, None, again)
+    assert len(painter.asked) == 2
+    assert [draw["seed"] for draw in facts["draws"]] == [7, 8]
+    assert facts["kept"] == {"seed": 8, "why": "the first with nothing against it"}
+    assert "there again" in facts["draws"][0]["said"]
+    assert facts["draws"][0]["likeness"] > 0.8 > 0.1 > facts["draws"][1]["likeness"]
+    hole = engine._shrunk(view, box)[1]
+    assert np.abs(drawing.pixels[hole] - small[hole]).mean() > 0.2
+    json.dumps(facts)
+    # nothing better comes: the last resort is what fits best of those that show it
+    _, facts, _ = removal(judged, again, again, again)
+    assert facts["kept"]["why"] == "the best of those that were drawn"
+    # a view without what was erased is judged by its fit alone
+    assert "likeness" not in removal(view, None)[1]["draws"][0]
+
+
+def shrink_to(picture: np.ndarray, side: int) -> np.ndarray:
+    return module.shrink(picture, np.zeros(picture.shape[:2], bool), side, side)[0]
+
+
+def test_what_was_erased_changes_no_drawing(painters):
+    # it is for choosing among drawings: with one there is nothing to choose
+    def filled(value: float) -> np.ndarray:
+        there = VIEW.pixels.copy()
+        there[VIEW.hole] = value
+        view = replace(VIEW, erased=lambda box: there[box.slices])
+        return run(engine_of(painters["inpainting"]).fill(view, seed=0))[0]
+
+    assert np.array_equal(filled(-0.8), filled(0.9))
+
+
+def test_attention_looks_away_in_removals_alone(painters):
+    painter = painters["inpainting"]
+    removed = [drawn(painter, 3, None, Options(steps=3, tries=1, redirect=share)) for share in (0.0, 0.51, 1.0)]
+    assert not np.array_equal(removed[0], removed[1])
+    assert not np.array_equal(removed[1], removed[2])
+    asked = [drawn(painter, 3, options=Options(steps=3, redirect=share)) for share in (0.0, 1.0)]
+    assert np.array_equal(asked[0], asked[1])
+
+
+def test_another_engine_can_empty_the_scene(monkeypatch, checkpoints):
+    class Flat:
+        info = INFO
+
+        def fill(self, view, *, seed, prompt=None):
+            yield module.Progress(0.5, "flat")
+            return np.full_like(view.pixels, 0.25)
+
+    painter = Recorder(None)
+    engine = LatentEngine(INFO, painter, Options(tries=1, prefill="migan"), threads=1, prefill=Flat())
+    _, seen = run(engine.fill(VIEW, seed=5))
+    [(scene, *_)] = painter.asked
+    known, hole = engine._shrunk(VIEW, engine.window(VIEW))
+    plain = engine._scene(known, hole, grown=False).hole
+    middle = plain & ~np.roll(~plain, 3, 0) & ~np.roll(~plain, -3, 0) & ~np.roll(~plain, 3, 1) & ~np.roll(~plain, -3, 1)
+    assert np.allclose(scene.picture[middle], 0.25)
+    assert any(step.facts.get("prefill") == "migan" for step in seen)
+    folder = checkpoints["base"]
+    with pytest.raises(UnknownEngine, match="cannot empty a scene"):
+        registry.load(f"latent:{folder}?prefill=latent")
+    monkeypatch.setattr(registry, "load", lambda name: Flat() if name == "lama" else None)
+    assert isinstance(module.load(INFO, f"{folder}?prefill=lama")._prefill, Flat)
+
+
+def test_packed_latents_and_those_of_a_tiny_autoencoder_are_shown(painters):
+    flux = Options(steps=2, tries=1, side=32)
+    _, seen = run(engine_of(painters["flux"], flux).fill(VIEW, seed=0, prompt="sand"))
+    previews = [step.preview() for step in seen if "drawing" in step.note and step.preview is not None]
+    assert len(previews) == 3  # of two steps, and the finished drawing
+    assert not np.array_equal(previews[0], previews[1])
+    pipeline = painters["base"]._pipeline
+    latents = torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert painters["base"].decode(latents, 32).shape == (32, 32, 3)
+    tiny = diffusers.AutoencoderTiny(
+        encoder_block_out_channels=(8, 8),
+        decoder_block_out_channels=(8, 8),
+        num_encoder_blocks=(1, 1),
+        num_decoder_blocks=(1, 1),
+    )
+    object.__setattr__(pipeline, "tiny_vae", tiny)
+    with torch.no_grad():
+        expected = tiny.decode(latents[:1]).sample[0].clamp(-1, 1).permute(1, 2, 0).numpy()
+    assert np.allclose(painters["base"].decode(latents, 32), expected, atol=1e-6)
+    object.__setattr__(pipeline, "tiny_vae", None)
+
+
+def test_what_the_photo_has_nothing_alike_for_gets_the_photos_grain():
+    rng = np.random.default_rng(0)
+    pixels = np.clip(rng.normal(-0.2, 0.05, (200, 200, 3)), -1, 1).astype(np.float32)
+    hole = np.zeros((200, 200), bool)
+    hole[60:140, 60:140] = True
+    pixels[hole] = 0
+    engine = LatentEngine(INFO, Recorder(np.array([0.8, -0.8, 0.3])), Options(), threads=1)
+    filled, seen = run(engine.fill(View(pixels, hole), seed=0, prompt="a red ball"))
+    inner = filled[85:115, 85:115]
+    assert np.abs(inner.mean(axis=(0, 1)) - [0.8, -0.8, 0.3]).max() < 0.05  # the drawing's own colours
+    assert inner.std(axis=(0, 1)) == pytest.approx(0.05, rel=0.25)
+    assert seen[-1].facts["seam"] > 1.4  # a ball is a ball: its edge is told
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "flux"])
+def test_several_seeds_in_one_batch_are_drawn_as_each_alone(painters, kind):
+    painter = painters[kind]
+    engine = engine_of(painter, Options(steps=3, side=32))
+    box = engine.window(VIEW)
+    known, hole = engine._shrunk(VIEW, box)
+    scene = engine._scene(known, hole, grown=True)
+
+    def paint(*seeds: int) -> np.ndarray:
+        return run(painter.steps(scene, Wish("sand", "fog", seeds, 0.99, 0.51), Options(steps=3)))[0]
+
+    both = paint(4, 9)
+    assert both.shape == (2, 32, 32, 3)
+    assert np.allclose(both[0], paint(4)[0], atol=2e-3)
+    assert np.allclose(both[1], paint(9)[0], atol=2e-3)
+    assert np.abs(both[0] - both[1]).max() > 0.02
 
 
 def test_what_the_model_cannot_draw_is_left_to_the_patch_engine_unless_there_is_a_prompt():
