@@ -1,6 +1,6 @@
 """How well the check after a removal tells a hole that shows its object again from one that does not.
 
-    python -m benchmarks.judging [--areas 100,200,400,1000,4000,16000]
+    python -m benchmarks.judging [--areas 100,200,400,1000,4000,16000] [--repeats 2]
 
 Objects are laid over scenes whose truth is known. Clean fillings are the truth and the patch engine's; the others
 show the object as it was, moved, in other colours, blurred, or another of its kind. `likeness` is trusted at REDRAWN:
@@ -36,7 +36,7 @@ def fillings(name: str, area: int, number: int) -> Iterator[tuple[str, np.ndarra
     centre = tuple(rng.uniform(0.35, 0.65, 2) * SIDE)
     shape = drawn_hole("blob", SIDE, SIDE, centre, area, rng)
     hole = ndimage.binary_dilation(shape, iterations=max(2, round(0.08 * area**0.5)))
-    if number % 2:  # a piece of another scene
+    if (number + number // len(SCENES)) % 2:  # a piece of another scene
         names = sorted(SCENES)
         other = names[(names.index(name) + 1 + int(rng.integers(len(names) - 1))) % len(names)]
         body = np.roll(_scene(other, 1), rng.integers(0, SIDE, 2), axis=(0, 1))
@@ -84,12 +84,14 @@ def with_patches(name: str, area: int, number: int) -> Iterator[tuple[str, np.nd
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--areas", default=AREAS)
-    areas = [int(area) for area in parser.parse_args().areas.split(",")]
+    parser.add_argument("--repeats", type=int, default=2, help="objects over every scene, for each size")
+    asked = parser.parse_args()
+    areas = [int(area) for area in asked.areas.split(",")]
     right: dict[tuple[str, int], list[bool]] = defaultdict(list)
     seams: dict[tuple[str, int], list[bool]] = defaultdict(list)
     unsaid: dict[int, int] = defaultdict(int)
     for area in areas:
-        for number, name in enumerate([*sorted(SCENES), *sorted(SCENES, reverse=True)]):
+        for number, name in enumerate(sorted(SCENES) * asked.repeats):
             for kind, filled, hole, erased in with_patches(name, area, number):
                 verdict = judge(filled, hole, erased)
                 if kind in CLEAN or kind == "a step brighter":
@@ -105,7 +107,7 @@ def main() -> None:
     print(f"| not said | {' | '.join(str(unsaid[area]) for area in areas)} |")
     for kind in dict.fromkeys(kind for kind, _ in seams):
         print(f"| seam: {kind} | {' | '.join(f'{np.mean(seams[kind, area]):.0%}' for area in areas)} |")
-    print(f"\nlikeness from {REDRAWN}, seam from {VISIBLE}; {2 * len(SCENES)} scenes of each size")
+    print(f"\nlikeness from {REDRAWN}, seam from {VISIBLE}; {asked.repeats * len(SCENES)} objects of each size")
 
 
 def _scene(name: str, seed: int) -> np.ndarray:
