@@ -51,14 +51,22 @@ class Attempts:
         return min(self.made, key=lambda attempt: attempt.verdict.rank)
 
     @property
+    def hopeless(self) -> bool:
+        """Whether every drawing shows again what was erased, which the emptied scene does not."""
+        return self.best.verdict.redrawn and not self.goal.redrawn
+
+    @property
     def facts(self) -> dict[str, object]:
         """For a result's report: every drawing with its seed and numbers, which was kept and why."""
         best = self.best
         why = "the only one"
         if len(self.made) > 1:
             why = "the first with nothing against it" if not self.trouble else "the best of those that were drawn"
+        kept: dict[str, object] = {"seed": best.seed, "why": why}
+        if self.hopeless:
+            kept = {"seed": None, "why": "every drawing shows again what was erased, so the emptied scene stays"}
         return {
             "draws": [{"seed": attempt.seed} | attempt.verdict.facts for attempt in self.made],
             "emptied": self.goal.facts,
-            "kept": {"seed": best.seed, "why": why},
+            "kept": kept,
         }

@@ -156,8 +156,9 @@ class LatentEngine:
                 break
             yield Progress(start + share, f"{note}: {attempts.trouble}")
         facts = attempts.facts | {"prefill": options.prefill}
-        yield Progress(0.7, f"kept the drawing of seed {attempts.best.seed}", facts=facts)
-        return attempts.best.drawing
+        kept = "the emptied scene" if attempts.hopeless else f"the drawing of seed {attempts.best.seed}"
+        yield Progress(0.7, f"kept {kept}", facts=facts)
+        return Drawing(empty, box) if attempts.hopeless else attempts.best.drawing
 
     def _empty(
         self, view: View, box: Box, known: np.ndarray, hole: np.ndarray, seed: int
@@ -179,7 +180,7 @@ class LatentEngine:
         known, hole = self._shrunk(view, box)
         smooth = push_pull(known, (~hole).astype(np.float32))
         part = Part(view, box, known, hole, self._scene(smooth, hole, grown=False))
-        wish = Wish(prompt, self._options.negative, (seed,), reference=getattr(self._options, "reference", ""))
+        wish = Wish(prompt, self._options.negative, (seed,))
         return (yield from _share(self._draw(part, wish, "drawing"), 0.0, 0.7))
 
     def _draw(self, part: Part, wish: Wish, note: str) -> Generator[Progress, None, Drawing]:

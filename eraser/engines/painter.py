@@ -14,7 +14,7 @@ import numpy as np
 
 from eraser.engines import checkpoints, conditioning, placement, redirection
 from eraser.engines.latent_records import Options
-from eraser.errors import EngineError, UnsupportedImage
+from eraser.errors import EngineError
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +31,13 @@ class Scene:
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What is to be drawn in a scene's hole, once for each seed; strength: of the noise, below 1 the scene's picture
-    shines through; redirect: share of a U-Net's self-attention layers that look away from the hole; reference: a file
-    with the picture whose look is taken over, where an adapter is loaded."""
+    shines through; redirect: share of a U-Net's self-attention layers that look away from the hole."""
 
     prompt: str
     negative: str
     seeds: tuple[int, ...]
     strength: float = 1.0
     redirect: float = 0.0
-    reference: str = ""
 
 
 class Painter:
@@ -149,9 +147,6 @@ class Painter:
         true_guidance = self._accepts.get("true_cfg_scale")
         if true_guidance is not None and (true_guidance.default or 0) > 1:  # this is what Qwen-Image calls guidance
             wanted["true_cfg_scale"] = wanted.pop("guidance_scale")
-        if getattr(self._net.config, "encoder_hid_dim_type", None) == "ip_image_proj":
-            # without a reference the adapter is shown what is there, as it must be shown something
-            wanted["ip_adapter_image"] = _opened(wish.reference) if wish.reference else levels
         return {name: value for name, value in wanted.items() if name in self._accepts}
 
     def _redirection(self, pipeline: Any, scene: Scene, share: float) -> redirection.Redirection | None:
@@ -191,16 +186,6 @@ class Painter:
         run = getattr(self._here, "run", None)
         if run is not None:
             run.reach(None, None)
-
-
-def _opened(file: str) -> Any:
-    from PIL import Image
-
-    try:
-        with Image.open(file) as picture:
-            return picture.convert("RGB")
-    except OSError as error:
-        raise UnsupportedImage(f"the reference {file} cannot be read: {error}", hint="give a picture") from error
 
 
 def _unscaled(latents: Any, config: Any) -> Any:

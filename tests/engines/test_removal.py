@@ -111,9 +111,13 @@ def test_a_removal_that_shows_again_what_was_erased_is_drawn_again_and_all_of_it
     hole = engine._shrunk(view, box)[1]
     assert np.abs(drawing.pixels[hole] - small[hole]).mean() > 0.2
     json.dumps(facts)
-    # nothing better comes: the last resort is what fits best of those that show it
-    _, facts, _ = removal(judged, again, again, again)
-    assert facts["kept"]["why"] == "the best of those that were drawn"
+    # nothing better comes: rather the emptied scene than the object
+    drawing, facts, painter = removal(judged, again, again, again)
+    assert len(painter.asked) == 3
+    assert facts["kept"]["seed"] is None
+    assert "the emptied scene stays" in facts["kept"]["why"]
+    emptied = painter.asked[0][0].picture
+    assert np.allclose(drawing.pixels[hole], emptied[hole], atol=1e-6)
     # a view without what was erased is judged by its fit alone
     assert "likeness" not in removal(view, None)[1]["draws"][0]
 
