@@ -10,11 +10,13 @@ import pytest
 
 from eraser.canvas import View
 from eraser.engines import latent as module
+from eraser.engines.attempts import Attempts
 from eraser.engines.base import EngineInfo
 from eraser.engines.latent import EMPTY, OBJECTS, LatentEngine
 from eraser.engines.latent_records import Options
 from eraser.errors import EngineError
 from eraser.geometry import Box
+from eraser.judge import Verdict
 from tests.engines.views import VIEW, run, view_with
 
 INFO = EngineInfo(name="latent", summary="", licence="", takes_prompt=True)
@@ -120,6 +122,19 @@ def test_a_removal_that_shows_again_what_was_erased_is_drawn_again_and_all_of_it
     assert np.allclose(drawing.pixels[hole], emptied[hole], atol=1e-6)
     # a view without what was erased is judged by its fit alone
     assert "likeness" not in removal(view, None)[1]["draws"][0]
+
+
+def test_each_reason_to_draw_again_is_one_by_itself():
+    def trouble(verdict: Verdict) -> str:
+        attempts = Attempts(Verdict(misfit=0.1, seam=1.0, likeness=0.0))
+        attempts.add(0, module.Drawing(np.zeros((1, 1, 3), np.float32), Box(0, 0, 1, 1)), verdict)
+        return attempts.trouble
+
+    assert trouble(Verdict(0.14, 2.4, 0.39)) == ""
+    assert trouble(Verdict(0.14, 1.0, 0.41)) == "what was erased seems to be there again"
+    assert "fits its surroundings worse" in trouble(Verdict(0.16, 1.0, 0.0))
+    assert "does not join on" in trouble(Verdict(0.1, 2.6))
+    assert trouble(Verdict(None, None)) == ""  # too small to judge
 
 
 def shrink_to(picture: np.ndarray, side: int) -> np.ndarray:
