@@ -7,7 +7,8 @@ stays small.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,10 +28,14 @@ class View:
     not known: those to be erased, and those that cannot be trusted (transparent, not finite) · lends_texture: False
     where the known pixels are of another kind than the hole's (a subject before its background), so that no texture
     may be taken from them.
+
+    erased(box) gives a part of the view with what is under the hole, where that is known. It is there for judging
+    fillings, never for making one: an engine may choose among fillings by it, and each is the same whatever it holds.
     """
 
     pixels: np.ndarray
     hole: np.ndarray
+    erased: Callable[[Box], np.ndarray] | None = None
     lends_texture: bool = True
 
     @property
@@ -95,6 +100,8 @@ class Scale:
 class Canvas:
     """An image and where to paint it: colour (H, W, C), hole (H, W) bool, alpha (H, W) or None. Borrows its arrays.
 
+    erases: whether what is under the hole was in the picture, and is no margin that is only to be painted.
+
     Raises SizeMismatch, UnsupportedImage (no pixels, a dtype or channel count that no engine takes, values that are
     not finite outside the hole), EmptyHole (nothing to paint) and NothingKnown (nothing visible outside the hole).
     """
@@ -102,6 +109,7 @@ class Canvas:
     colour: np.ndarray
     hole: np.ndarray
     alpha: np.ndarray | None = None
+    erases: bool = True
 
     def __post_init__(self) -> None:
         check_colour(self.colour, self.alpha)
@@ -146,7 +154,17 @@ class Canvas:
         scale = Scale.of(colour, ~unknown)
         pixels = scale.encode(colour)
         pixels[unknown] = 0
-        return View(pixels, unknown), scale
+        # what cannot be seen, or is no number, was not erased
+        erased = None
+        if self.erases and self._shows(box):
+            erased = functools.partial(_encoded, scale, colour)
+        return View(pixels, unknown, erased), scale
+
+    def _shows(self, box: Box) -> bool:
+        """Whether every pixel of the box can be seen and is finite."""
+        if self.alpha is not None and not (self.alpha[box.slices] > 0).all():
+            return False
+        return self.colour.dtype.kind != "f" or bool(np.isfinite(self.colour[box.slices]).all())
 
     def _knows_something(self) -> bool:
         for rows in row_blocks(self.hole.shape):
@@ -212,7 +230,7 @@ def extend(
     if alpha is not None:
         larger_alpha = np.full((size.height, size.width), opaque(alpha.dtype), alpha.dtype)
         larger_alpha[inside] = alpha
-    return Canvas(larger, hole, larger_alpha)
+    return Canvas(larger, hole, larger_alpha, erases=False)
 
 
 def check_colour(colour: np.ndarray, alpha: np.ndarray | None) -> None:
@@ -233,6 +251,10 @@ def opaque(dtype: np.dtype | type) -> float | int | bool:
     """The alpha value of that type which hides everything behind it: the largest integer, or 1."""
     dtype = np.dtype(dtype)
     return int(np.iinfo(dtype).max) if dtype.kind in "ui" else dtype.type(1).item()
+
+
+def _encoded(scale: Scale, colour: np.ndarray, box: Box) -> np.ndarray:
+    return scale.encode(colour[box.slices])
 
 
 def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:

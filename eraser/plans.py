@@ -22,7 +22,7 @@ from eraser.window import Window, tighten, windows
 class Plan:
     """target: around all of the hole · mask (target's height, width) uint8: how strongly the filling covers what was
     there, above 0 exactly in the hole · boxes: the pixels to bring, apart from each other · area: around all that is
-    looked at · hole: of `area`, (H, W) bool · parts: windows relative to `area`.
+    looked at · hole: of `area`, (H, W) bool · parts: windows relative to `area` · erases: as a Canvas has it.
     """
 
     target: Box
@@ -31,6 +31,7 @@ class Plan:
     area: Box
     hole: np.ndarray
     parts: list[Window]
+    erases: bool
 
     @property
     def hole_pixels(self) -> int:
@@ -38,7 +39,7 @@ class Plan:
 
     def canvas(self, colour: np.ndarray, alpha: np.ndarray | None) -> Canvas:
         """The canvas of `area`, whose colour is painted into. Raises what Canvas raises."""
-        return Canvas(colour, self.hole, alpha)
+        return Canvas(colour, self.hole, alpha, erases=self.erases)
 
     def layer(self, colour: np.ndarray) -> np.ndarray:
         """The painted pixels of `area` as a picture of the target, (H, W, C + 1): alpha is the mask, and what is
@@ -73,7 +74,7 @@ def plan_erase(mask: np.ndarray, box: Box, size: Size, grow: masks.Grow = "auto"
         selected = mask[tight.relative_to(box).slices]
         np.copyto(covers[tight.relative_to(target).slices], selected, where=selected > 0)
         covers = masks.soft_alpha(covers, grow)
-    return _plan(hole, size, target, covers, size.box)
+    return _plan(hole, size, target, covers, size.box, erases=True)
 
 
 def plan_extend(size: Size, keep: Box) -> Plan:
@@ -85,10 +86,10 @@ def plan_extend(size: Size, keep: Box) -> Plan:
     hole[keep.slices] = False
     target = tighten(hole, size.box)
     assert target is not None, "the canvas is larger"
-    return _plan(hole, size, target, _full(hole[target.slices]), keep)
+    return _plan(hole, size, target, _full(hole[target.slices]), keep, erases=False)
 
 
-def _plan(hole: np.ndarray, size: Size, target: Box, covers: np.ndarray, has_pixels: Box) -> Plan:
+def _plan(hole: np.ndarray, size: Size, target: Box, covers: np.ndarray, has_pixels: Box, *, erases: bool) -> Plan:
     if hole.all():
         raise NothingKnown(
             f"the selection leaves no pixel of the {size} picture to continue from",
@@ -100,7 +101,7 @@ def _plan(hole: np.ndarray, size: Size, target: Box, covers: np.ndarray, has_pix
         area = area.union(window.box)
     boxes = [part for box in apart(window.box for window in found) if (part := box.clamp(has_pixels)).area]
     parts = [window.relative_to(area) for window in found]
-    return Plan(target, covers, boxes, area, np.ascontiguousarray(hole[area.slices]), parts)
+    return Plan(target, covers, boxes, area, np.ascontiguousarray(hole[area.slices]), parts, erases)
 
 
 def apart(boxes: Iterable[Box]) -> list[Box]:

@@ -58,6 +58,14 @@ def halve_weighted(image: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, n
     return total, np.minimum(share, 1)
 
 
+def halve_mean(part: np.ndarray) -> np.ndarray:
+    """Half the size: pixels (H, W, C) by their mean, a mask (H, W) where at least half of a pixel is covered."""
+    mask = part.dtype == np.bool_
+    values = part[:, :, None].astype(np.float32) if mask else part
+    smaller = halve_weighted(values, np.ones(values.shape[:2], np.float32))[0]
+    return smaller[:, :, 0] >= 0.5 if mask else smaller
+
+
 def dilate(mask: np.ndarray, radius: int) -> np.ndarray:
     """A (2 radius + 1)² square around every True pixel: (H, W) bool -> (H, W) bool."""
     grown = mask.copy()

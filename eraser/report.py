@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from eraser.geometry import Box, Size
+from eraser.judge import Verdict
 from eraser.machine import processor_name
 from eraser.provenance import PATCHES, TRAINED
 
@@ -25,11 +26,11 @@ OnReport = Callable[["Report"], object]
 
 @dataclass(slots=True)
 class Attempt:
-    """One filling of a window. misfit: how badly it fits its surroundings, None where there was nothing to compare."""
+    """One filling of a window."""
 
     seed: int
     facts: dict[str, Any] = field(default_factory=dict)  # what the engine said on the way
-    misfit: float | None = None
+    verdict: Verdict | None = None  # where several were compared
 
     def hear(self, facts: Mapping[str, object]) -> None:
         """Take what a Progress says; `warnings` add up, anything else replaces what was said before."""
@@ -40,8 +41,8 @@ class Attempt:
             self.facts["warnings"] = said + [str(one) for one in list_of(news) if str(one) not in said]
 
     def to_json(self) -> dict[str, Any]:
-        fits = {} if self.misfit is None else {"misfit": round(self.misfit, 6)}
-        return {"seed": self.seed} | fits | ({"facts": self.facts} if self.facts else {})
+        judged = {} if self.verdict is None else self.verdict.facts
+        return {"seed": self.seed} | judged | ({"facts": self.facts} if self.facts else {})
 
 
 @dataclass(slots=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,9 +16,10 @@ from eraser.canvas import Canvas, View, extend
 from eraser.compose import compose
 from eraser.engines import registry
 from eraser.engines.base import EngineInfo, Progress
+from eraser.engines.lanes import side_by_side
 from eraser.errors import Cancelled, EngineError, OutOfMemory, OutOfRange
 from eraser.geometry import Box, Size
-from eraser.judge import misfit
+from eraser.judge import Verdict, judge
 from eraser.margins import Amount, margins
 from eraser.masks import Grow, prepare
 from eraser.mattes import softened, to_alpha
@@ -243,7 +246,7 @@ class Eraser:
         recorder: Recorder,
     ) -> Generator[Progress, None, np.ndarray]:
         self._check_prompt(prompt)
-        work = Canvas(writable(), canvas.hole, canvas.alpha)
+        work = replace(canvas, colour=writable())
         return (yield from self._paint(work, windows(canvas.hole), seed, tries, prompt, recorder))
 
     def paint_steps(
@@ -275,7 +278,7 @@ class Eraser:
         total = sum(part.hole_pixels for part in parts)
         unpainted = canvas.hole.copy() if len(parts) > 1 else canvas.hole
         # borrows its arrays, so each part sees what the parts before it painted
-        work = Canvas(canvas.colour, unpainted, canvas.alpha)
+        work = replace(canvas, hole=unpainted)
         done = 0
         for part in parts:
             record, before = recorder.part(part.box, part.hole_pixels), recorder.seconds
@@ -293,22 +296,36 @@ class Eraser:
     def _best_of(
         self, view: View, seed: int, tries: int, prompt: str | None, record: Part
     ) -> Generator[Progress, None, np.ndarray]:
-        """The filling, out of those of `tries` seeds in a row, that fits its surroundings best."""
-        best: tuple[float, np.ndarray] | None = None
-        for number in range(tries):
-            attempt = Attempt((int(seed) + number) % (MOST_SEED + 1))
-            record.attempts.append(attempt)
-            steps = self._engine.fill(view, seed=attempt.seed, prompt=prompt)
-            note = f"try {number + 1} of {tries}: " if tries > 1 else ""
-            filling = yield from _scaled(steps, number / tries, 1 / tries, None, note, attempt)
-            if tries == 1:
-                return filling
-            found = misfit(np.where(view.hole[:, :, None], filling, view.pixels), view.hole)
-            attempt.misfit = float(found)
-            if best is None or found < best[0]:
-                best, record.kept = (found, filling), number
+        """The filling, out of those of `tries` seeds in a row, that shows least of what was erased and fits its
+        surroundings best."""
+        attempts = [Attempt((int(seed) + number) % (MOST_SEED + 1)) for number in range(tries)]
+        record.attempts.extend(attempts)
+        if tries == 1:
+            steps = self._engine.fill(view, seed=attempts[0].seed, prompt=prompt)
+            return (yield from _scaled(steps, 0.0, 1.0, None, "", attempts[0]))
+        erased = None
+        if view.erased is not None and prompt is None:  # words may well ask for what was there
+            erased = view.erased(Box(0, 0, view.size.width, view.size.height))
+        makers = [partial(self._engine.fill, view, seed=attempt.seed, prompt=prompt) for attempt in attempts]
+        done = [0.0] * tries
+        best: tuple[int, Verdict, np.ndarray] | None = None
+        with closing(side_by_side(makers, getattr(self._engine, "lanes", 1))) as told:
+            for number, step in told:
+                if isinstance(step, Progress):
+                    attempts[number].hear(step.facts)
+                    done[number] = step.fraction
+                    note = f"try {number + 1} of {tries}: {step.note}"
+                    yield replace(step, fraction=min(1.0, sum(done) / tries), note=note)
+                    continue
+                filling, done[number] = step.result, 1.0
+                verdict = judge(np.where(view.hole[:, :, None], filling, view.pixels), view.hole, erased)
+                attempts[number].verdict = verdict
+                if best is None or (verdict.rank, number) < (best[1].rank, best[0]):
+                    best = number, verdict, filling
         assert best is not None, "there is at least one try"
-        return best[1]
+        record.kept = best[0]
+        yield Progress(1.0, f"kept seed {attempts[best[0]].seed}: {best[1].words}")
+        return best[2]
 
     def _report(
         self,

@@ -134,14 +134,19 @@ def stable_diffusion_xl(folder: Path) -> Path:
     return folder
 
 
-def flux_fill(folder: Path) -> Path:
+def flux_base(folder: Path) -> Path:
+    return flux_fill(folder, channels=8, kind="FluxPipeline")
+
+
+def flux_fill(folder: Path, *, channels: int = 20, kind: str = "FluxFillPipeline") -> Path:
+    """20 channels are told the hole, 8 are a base model's."""
     import diffusers
     import torch
 
     torch.manual_seed(0)
     tokens = tokenizer(folder.with_name(folder.name + "-tokens"))
     encoder, letters = t5(folder.with_name(folder.name + "-words.json"))
-    diffusers.FluxFillPipeline(
+    getattr(diffusers, kind)(
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
         vae=diffusers.AutoencoderKL(
             block_out_channels=(4,),
@@ -159,7 +164,7 @@ def flux_fill(folder: Path) -> Path:
         tokenizer_2=letters,
         transformer=diffusers.FluxTransformer2DModel(
             patch_size=1,
-            in_channels=20,
+            in_channels=channels,
             out_channels=8,
             num_layers=1,
             num_single_layers=1,

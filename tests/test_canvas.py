@@ -161,3 +161,23 @@ def test_opaque_hides_everything():
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(3)
+
+
+def test_what_is_erased_is_there_for_the_judge_and_a_margin_or_what_cannot_be_seen_is_not():
+    colour = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    hole = hole_of(20, 30, Box(8, 6, 9, 7))
+    box = Box(4, 2, 20, 15)
+    view, scale = Canvas(colour, hole).view(box)
+    assert (view.pixels[view.hole] == 0).all()
+    assert view.erased is not None
+    assert np.array_equal(scale.decode(view.erased(Box(3, 3, 10, 8))), colour[5:13, 7:17])
+    assert Canvas(colour, hole, erases=False).view(box)[0].erased is None
+    assert extend(colour, left=5).view(Box(0, 0, 20, 20))[0].erased is None
+    clear = np.full((20, 30), 255, np.uint8)
+    clear[8, 10] = 0
+    assert Canvas(colour, hole, clear).view(box)[0].erased is None
+    clear[8, 10], clear[19, 29] = 255, 0  # beyond the box
+    assert Canvas(colour, hole, clear).view(box)[0].erased is not None
+    broken = colour.astype(np.float32) / 255
+    broken[8, 10, 0] = np.nan
+    assert Canvas(broken, hole).view(box)[0].erased is None

@@ -35,6 +35,7 @@ FLOORS = {
         "pictures",
         "provenance",
         "pyramid",
+        "resemblance",
         "sampling",
         "schedule",
         "window",

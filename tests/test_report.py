@@ -59,8 +59,9 @@ def test_a_report_says_what_was_asked_for_and_what_came_of_it(talker) -> None:
     assert report.size == Size(40, 30)
     (part,) = report.painted
     assert [attempt.seed for attempt in part.attempts] == [7, 8, 9, 10, 11]
-    misfits = [attempt.misfit for attempt in part.attempts]
-    assert part.kept == int(np.argmin(misfits))
+    ranks = [attempt.verdict.rank for attempt in part.attempts if attempt.verdict is not None]
+    assert len(ranks) == 5
+    assert part.kept == ranks.index(min(ranks))
     assert report.kept == [7 + part.kept]
     assert report.to_json()["windows"][0]["kept"] == report.kept[0]
     assert 0 < part.seconds <= report.seconds

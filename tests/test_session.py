@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 import eraser
+from eraser import session as session_module
 from eraser.errors import (
     Cancelled,
     EmptyHole,
@@ -18,7 +19,7 @@ from eraser.errors import (
     UnknownEngine,
 )
 from eraser.geometry import Box, Size
-from eraser.judge import misfit
+from eraser.judge import judge
 from eraser.margins import margins
 from eraser.masks import prepare
 from eraser.session import Eraser
@@ -390,13 +391,15 @@ def test_of_several_tries_the_one_that_fits_best_is_kept(session):
     hole = prepare(BOX, Size(image.shape[1], image.shape[0]), 4)
     seeds = range(3, 7)
     alone = [session.erase(image, BOX, seed=seed, grow=4) for seed in seeds]
-    fit = [misfit(result.astype(np.float32) / 127.5 - 1, hole) for result in alone]
-    assert len(set(fit)) > 1
+    before, *after = (picture.astype(np.float32) / 127.5 - 1 for picture in (image, *alone))
+    ranks = [judge(picture, hole, before).rank for picture in after]
+    assert len(set(ranks)) > 1
     seen = []
     kept = session.erase(image, BOX, seed=3, tries=4, grow=4, on_step=seen.append)
-    assert kept.tobytes() == alone[int(np.argmin(fit))].tobytes()
+    assert kept.tobytes() == alone[ranks.index(min(ranks))].tobytes()
     assert [step.fraction for step in seen] == sorted(step.fraction for step in seen)
-    assert {step.note.split(":")[0] for step in seen} == {f"try {number} of 4" for number in range(1, 5)}
+    kept_note = f"kept seed {3 + ranks.index(min(ranks))}"
+    assert {step.note.split(":")[0] for step in seen} == {*(f"try {number} of 4" for number in range(1, 5)), kept_note}
 
 
 def test_the_largest_seed_is_taken(session):
@@ -443,3 +446,24 @@ def test_engines_are_listed_and_auto_is_one_of_them():
     names = [info.name for info in eraser.engines()]
     assert "patch" in names
     assert Eraser("auto").info.name in names
+
+
+def test_the_judge_of_several_tries_sees_what_was_erased_unless_words_or_a_margin_say_otherwise(session, monkeypatch):
+    given = []
+
+    def watched(pixels, hole, erased=None):
+        given.append(erased)
+        return judge(pixels, hole, erased)
+
+    monkeypatch.setattr(session_module, "judge", watched)
+    image, reports = photo(), []
+    session.erase(image, BOX, seed=3, tries=2, grow=0, on_report=reports.append)
+    assert len(given) == 2
+    for erased in given:
+        assert erased is not None
+    attempts = reports[0].to_json()["windows"][0]["attempts"]
+    assert [attempt["seed"] for attempt in attempts] == [3, 4]
+    assert all({"misfit", "seam", "said"} <= set(attempt) for attempt in attempts)
+    given.clear()
+    session.outpaint(image, left=12, tries=2)
+    assert given == [None, None]

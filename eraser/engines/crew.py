@@ -63,11 +63,11 @@ class Crew:
             with self._lock:
                 self._busy[number] -= 1
 
-    def decode(self, latents: Any) -> Any:
+    def decode(self, latents: Any, side: int) -> Any:
         """As `Painter.decode`, by the painter whose device they lie on."""
         painters = [painter for painter in self._painters if painter is not None]
         place = str(latents.device)
-        return next((one for one in painters if one.placed.device.torch == place), painters[0]).decode(latents)
+        return next((one for one in painters if one.placed.device.torch == place), painters[0]).decode(latents, side)
 
     @property
     def _mine(self) -> Painter:

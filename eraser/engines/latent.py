@@ -1,8 +1,9 @@
 """Latent diffusion checkpoints through diffusers: a window at the model's own size, the photo's texture for the rest.
 
 Without a prompt something is removed: the patch engine empties the scene first, the hole is grown so that nothing of
-the object is left to continue, the words ask for emptiness, and a drawing that fits its surroundings worse than the
-emptied scene does is drawn again with the next seed. With a prompt the hole is drawn from noise alone.
+the object is left to continue, the words ask for emptiness, a U-Net's attention looks away from the hole, and a
+drawing that shows again what was erased, or fits its surroundings worse than the emptied scene does, is drawn again
+with the next seed. With a prompt the hole is drawn from noise alone.
 """
 
 from __future__ import annotations
@@ -15,21 +16,23 @@ from typing import Any
 import numpy as np
 
 from eraser.canvas import View
-from eraser.engines import devices, few_steps
-from eraser.engines.base import EngineInfo, Progress
+from eraser.engines import devices, few_steps, registry
+from eraser.engines.attempts import Attempts
+from eraser.engines.base import Engine, EngineInfo, Progress
 from eraser.engines.crew import Crew
 from eraser.engines.devices import Device
+from eraser.engines.film import with_grain
 from eraser.engines.frame import shown, shrink, surroundings, told, trouble_with, widened, without_a_drawing
 from eraser.engines.latent_records import RECORDS, Options, parsed
 from eraser.engines.loading import Loading
-from eraser.engines.painter import Painter, Scene
+from eraser.engines.painter import Painter, Scene, Wish
 from eraser.engines.patch import PatchEngine
 from eraser.engines.patch_levels import Workers
 from eraser.engines.placement import memory
 from eraser.engines.structure import Drawing, carry
-from eraser.errors import EngineError
+from eraser.errors import EngineError, UnknownEngine
 from eraser.geometry import Box
-from eraser.judge import misfit
+from eraser.judge import judge, seam
 from eraser.machine import usable_processors, wanted_device
 from eraser.pyramid import dilate, push_pull
 
@@ -37,6 +40,7 @@ EMPTY = "empty scene, plain continuous background, nothing there"
 OBJECTS = "object, person, animal, thing, text, watermark, shadow of an object, frame"
 GROWTH = 1 / 64  # of the window's side, by which a removal's hole is widened
 SEED_BITS = 63
+PREFILLS = {"patch": "patch", "lama": "lama", "migan": "migan", "onnx": "onnx:FILE"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,8 @@ def load(info: EngineInfo, what: str) -> LatentEngine:
         repository = record.repository
         info = replace(info, licence=f"{repository.licence}: {repository.limits}", needs=record.needs)
     loading, options, _ = few_steps.applied(what, loading, options)
-    return LatentEngine(info, _crew(loading, tuple(devices.wanted(wanted_device()))), options)
+    crew = _crew(loading, tuple(devices.wanted(wanted_device())))
+    return LatentEngine(info, crew, options, prefill=_prefill(options.prefill))
 
 
 @functools.cache
@@ -62,18 +67,38 @@ def _crew(loading: Loading, places: tuple[Device, ...]) -> Crew:
     return Crew([functools.partial(Painter, loading, place) for place in places])
 
 
+def _prefill(name: str) -> Engine | None:
+    """The engine that empties the scene; None for the patch engine. Raises what loading it raises."""
+    if name == "patch":
+        return None
+    head = name.partition(":")[0]
+    if head not in PREFILLS:
+        raise UnknownEngine(
+            f'"{name}" cannot empty a scene', hint=f"choose prefill from {', '.join(PREFILLS.values())}"
+        )
+    return registry.load(name)
+
+
 class LatentEngine:
     """See the module."""
 
     def __init__(
-        self, info: EngineInfo, painter: Painter | Crew, options: Options, *, threads: int | None = None
+        self,
+        info: EngineInfo,
+        painter: Painter | Crew,
+        options: Options,
+        *,
+        threads: int | None = None,
+        prefill: Engine | None = None,
     ) -> None:
+        """prefill: what empties the scene, the patch engine if it is left out."""
         self.info = info
         self._painter, self._options = painter, options
         step = 2 * painter.factor
         self.side = max(step, (options.side or painter.side) // step * step)
         self._workers = Workers(threads or usable_processors())
         self._patches = PatchEngine(info, threads=threads)
+        self._prefill: Engine = prefill or self._patches
 
     @property
     def runs_on(self) -> str:
@@ -86,7 +111,8 @@ class LatentEngine:
 
     @property
     def facts(self) -> dict[str, object]:
-        return {**self._painter.facts, "options": asdict(self._options)}
+        """For a result's report."""
+        return {**self._painter.facts, "options": asdict(self._options) | {"side": self.side}}
 
     def fill(self, view: View, *, seed: int, prompt: str | None = None) -> Generator[Progress, None, np.ndarray]:
         """Paint where `view.hole` is True: the Engine contract."""
@@ -100,7 +126,11 @@ class LatentEngine:
                 drawing = yield from self._remove(view, box, seed)
             else:
                 drawing = yield from self._invent(view, box, seed, prompt)
-        return (yield from told(carry(view, drawing, seed=seed, workers=self._workers), "", 0.7, 0.3))
+        filled = yield from told(carry(view, drawing, seed=seed, workers=self._workers), "", 0.7, 0.3)
+        filled = with_grain(filled, view.hole, seed)
+        rim = seam(filled, view.hole)
+        yield Progress(1.0, "finished", facts={} if rim is None else {"seam": round(rim, 3)})
+        return filled
 
     def window(self, view: View) -> Box:
         """What the model sees: a square where the view has one, and not so small that it would only be enlarged."""
@@ -116,39 +146,29 @@ class LatentEngine:
             return Drawing(known, box)
         emptied = yield from self._empty(view, box, known, hole, seed)
         empty = np.where(hole[:, :, None], emptied, known)
-        scene = self._scene(empty, hole, grown=True)
-        goal = misfit(empty, hole)
-        best: tuple[float, Drawing] | None = None
+        part = Part(view, box, known, hole, self._scene(empty, hole, grown=True))
+        erased = part.erased()
+        attempts = Attempts(judge(empty, hole, erased))
         for number in range(options.tries):
             note = f"draw {number + 1} of at most {options.tries}" if options.tries > 1 else "drawing"
-            steps = self._draw(
-                view,
-                box,
-                scene,
-                known,
-                hole,
-                EMPTY,
-                OBJECTS,
-                (seed + number) % (1 << SEED_BITS),
-                options.strength,
-                note,
-            )
             start, share = 0.2 + 0.5 * number / options.tries, 0.5 / options.tries
-            drawing = yield from _share(steps, start, share)
-            found = misfit(drawing.pixels, self._hole_of(view, box, drawing))
-            if best is None or found < best[0]:
-                best = found, drawing
-            if found <= goal:
+            own = (seed + number) % (1 << SEED_BITS)
+            wish = Wish(EMPTY, OBJECTS, (own,), options.strength, options.redirect)
+            drawing = yield from _share(self._draw(part, wish, note), start, share)
+            attempts.add(own, drawing, judge(drawing.pixels, hole, erased))
+            if not attempts.trouble:
                 break
-            yield Progress(start + share, f"{note}: it fits its surroundings worse than the emptied scene does")
-        assert best is not None, "there is at least one try"
-        return best[1]
+            yield Progress(start + share, f"{note}: {attempts.trouble}")
+        facts = attempts.facts | {"prefill": options.prefill}
+        kept = "the emptied scene" if attempts.hopeless else f"the drawing of seed {attempts.best.seed}"
+        yield Progress(0.7, f"kept {kept}", facts=facts)
+        return Drawing(empty, box) if attempts.hopeless else attempts.best.drawing
 
     def _empty(
         self, view: View, box: Box, known: np.ndarray, hole: np.ndarray, seed: int
     ) -> Generator[Progress, None, np.ndarray]:
-        """The patch engine's filling of the window at the model's size."""
-        steps = self._patches.fill(View(known, hole), seed=seed)
+        """The prefilling engine's filling of the window at the model's size."""
+        steps = self._prefill.fill(View(known, hole), seed=seed)
         try:
             while True:
                 step = next(steps)
@@ -163,48 +183,35 @@ class LatentEngine:
     def _invent(self, view: View, box: Box, seed: int, prompt: str) -> Generator[Progress, None, Drawing]:
         known, hole = self._shrunk(view, box)
         smooth = push_pull(known, (~hole).astype(np.float32))
-        scene = self._scene(smooth, hole, grown=False)
-        steps = self._draw(view, box, scene, known, hole, prompt, self._options.negative, seed, 1.0, "drawing")
-        return (yield from _share(steps, 0.0, 0.7))
+        part = Part(view, box, known, hole, self._scene(smooth, hole, grown=False))
+        wish = Wish(prompt, self._options.negative, (seed,))
+        return (yield from _share(self._draw(part, wish, "drawing"), 0.0, 0.7))
 
-    def _draw(
-        self,
-        view: View,
-        box: Box,
-        scene: Scene,
-        known: np.ndarray,
-        hole: np.ndarray,
-        prompt: str,
-        negative: str,
-        seed: int,
-        strength: float,
-        note: str,
-    ) -> Generator[Progress, None, Drawing]:
-        options = self._options
-        finish = functools.partial(self._drawing, scene, known, hole, box)
-        wish = f"{note} at {scene.width}x{scene.height}"
-        yield Progress(0.0, note := f"{wish}, on the {self.runs_on}")
-        steps = self._painter.steps(scene, prompt, negative, options, seed, strength)
+    def _draw(self, part: Part, wish: Wish, note: str) -> Generator[Progress, None, Drawing]:
+        scene, options = part.scene, self._options
+        drawing_at = f"{note} at {scene.width}x{scene.height}"
+        yield Progress(0.0, note := f"{drawing_at}, on the {self.runs_on}")
+        steps = self._painter.steps(scene, wish, options)
         try:
             while True:
                 done, latents = next(steps)
-                note = f"{wish}, on the {self.runs_on}"  # which changes when the memory runs out
-                preview = None
-                if latents is not None and latents.ndim == 4:
-                    preview = functools.partial(self._preview, view, finish, latents)
+                note = f"{drawing_at}, on the {self.runs_on}"  # which changes when the memory runs out
+                preview = None if latents is None else functools.partial(self._preview, part, latents)
                 yield Progress(min(1.0, done / options.steps), note, preview)
         except StopIteration as finished:
             drawn: np.ndarray = finished.value
         finally:
             steps.close()
-        drawing = finish(drawn)
-        yield Progress(1.0, note, functools.partial(shown, view, drawing))
+        drawing = part.drawing(drawn[0])
+        yield Progress(1.0, note, functools.partial(shown, part.view, drawing))
         return drawing
 
-    def _preview(self, view: View, finish: Callable[[np.ndarray], Drawing], latents: Any) -> np.ndarray:
-        picture = self._painter.decode(latents)
-        assert picture is not None
-        return shown(view, finish(picture))
+    def _preview(self, part: Part, latents: Any) -> np.ndarray:
+        picture = self._painter.decode(latents, self.side)
+        smooth = Drawing(
+            _resized(part.scene.picture[: part.scene.height, : part.scene.width], *part.hole.shape), part.box
+        )
+        return shown(part.view, smooth if picture is None else part.drawing(picture))
 
     def _shrunk(self, view: View, box: Box) -> tuple[np.ndarray, np.ndarray]:
         """The window's known pixels and hole at the model's size, or as they are where that is larger."""
@@ -214,10 +221,6 @@ class LatentEngine:
     def _size(self, box: Box, most: float) -> tuple[int, int]:
         scale = min(most, self.side / max(box.width, box.height))
         return max(1, round(box.height * scale)), max(1, round(box.width * scale))
-
-    def _hole_of(self, view: View, box: Box, drawing: Drawing) -> np.ndarray:
-        height, width = drawing.pixels.shape[:2]
-        return shrink(view.pixels[box.slices], view.hole[box.slices], height, width)[1]
 
     def _scene(self, picture: np.ndarray, hole: np.ndarray, *, grown: bool) -> Scene:
         """picture (h, w, C), without a gap, enlarged to the model's size and mirrored to a square."""
@@ -233,12 +236,32 @@ class LatentEngine:
             np.pad(larger, (*beyond, (0, 0)), mode="symmetric"), np.pad(wanted, beyond, mode="symmetric"), height, width
         )
 
-    def _drawing(self, scene: Scene, known: np.ndarray, hole: np.ndarray, box: Box, drawn: np.ndarray) -> Drawing:
-        """What was drawn, at the known pixels' size and with them in place."""
-        picture = _resized(drawn[: scene.height, : scene.width], *hole.shape)
-        if known.shape[2] == 1:
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is drawn of a view: its window `box`, that window's known (h, w, C) and hole (h, w) at the model's size or
+    smaller, and the scene that the model is given for it."""
+
+    view: View
+    box: Box
+    known: np.ndarray
+    hole: np.ndarray
+    scene: Scene
+
+    def drawing(self, drawn: np.ndarray) -> Drawing:
+        """What was drawn of the scene, at the known pixels' size and with them in place."""
+        picture = _resized(drawn[: self.scene.height, : self.scene.width], *self.hole.shape)
+        if self.known.shape[2] == 1:
             picture = picture.mean(axis=2, keepdims=True)
-        return Drawing(np.where(hole[:, :, None], np.clip(picture, -1, 1), known).astype(np.float32), box)
+        pixels = np.where(self.hole[:, :, None], np.clip(picture, -1, 1), self.known).astype(np.float32)
+        return Drawing(pixels, self.box)
+
+    def erased(self) -> np.ndarray | None:
+        """What was there, at the known pixels' size: for the judge alone."""
+        if self.view.erased is None:
+            return None
+        there = self.view.erased(self.box)
+        return shrink(there, np.zeros(there.shape[:2], bool), *self.hole.shape)[0]
 
 
 def _enlarged(view: View, box: Box, preview: Callable[[], np.ndarray]) -> np.ndarray:

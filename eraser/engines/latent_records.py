@@ -28,6 +28,10 @@ class Options:
     strength: float = 0.99  # of the noise when something is removed: below 1 the emptied scene shines through
     tries: int = 3  # drawings of a removal, at most, until one fits its surroundings
     reference: str = ""  # a picture whose look a prompted fill takes over, through an IP-Adapter
+    redirect: float = (
+        0.51  # share of a U-Net's self-attention layers that look away from what is removed, the last ones
+    )
+    prefill: str = "patch"  # the engine that empties the scene: patch, lama, migan or onnx:FILE
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -36,6 +40,7 @@ class Options:
             ("guidance", 0, 100),
             ("strength", 0.01, 1),
             ("tries", 1, 16),
+            ("redirect", 0, 1),
         ):
             if not low <= getattr(self, name) <= high:
                 raise OutOfRange(f"{name} is {getattr(self, name)}", hint=f"give a number from {low} to {high}")

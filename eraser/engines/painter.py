@@ -1,4 +1,4 @@
-"""A diffusers pipeline that is driven: a scene, words and a seed in, latents step by step, a picture out."""
+"""A diffusers pipeline that is driven: a scene, words and seeds in, latents step by step, pictures out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from eraser.engines import attachments
+from eraser.engines import attachments, conditioning, redirection
 from eraser.engines.devices import CPU, Device
 from eraser.engines.latent_records import Options
 from eraser.engines.loading import Loading
@@ -31,8 +31,20 @@ class Scene:
     width: int
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be drawn in a scene's hole, once for each seed; strength: of the noise, below 1 the scene's picture
+    shines through; redirect: share of a U-Net's self-attention layers that look away from the hole."""
+
+    prompt: str
+    negative: str
+    seeds: tuple[int, ...]
+    strength: float = 1.0
+    redirect: float = 0.0
+
+
 class Painter:
-    """A diffusers inpainting pipeline: a scene, words and a seed in, latents step by step, a picture out.
+    """A diffusers inpainting pipeline: a scene and a wish in, latents step by step, pictures out.
 
     Nothing is fetched: a repository must be in the hub's cache already. Raises MissingExtra, MissingWeights,
     DamagedWeights, OutOfMemory, EngineError for a checkpoint that does not inpaint.
@@ -40,10 +52,11 @@ class Painter:
 
     def __init__(self, loading: Loading, device: Device = CPU) -> None:
         self._words = threading.Lock()
-        self._here = threading.local()  # the run that a thread is part of
+        self._here = threading.local()  # the run that a thread is part of, and where its attention looks
         self.placed = Placed(loading, device, prepare=self._let_in)
         self._accepts = set(inspect.signature(self._pipeline.__call__).parameters)
         self.factor = int(self._pipeline.vae_scale_factor)
+        self.is_blind = conditioning.is_blind(self._pipeline)
 
     def _let_in(self, pipeline: Any) -> None:
         """Called with the pipeline whenever it is loaded."""
@@ -59,10 +72,6 @@ class Painter:
         return self.placed.runs_on
 
     @property
-    def facts(self) -> dict[str, object]:
-        return self.placed.facts
-
-    @property
     def _net(self) -> Any:
         return net_of(self._pipeline)
 
@@ -72,70 +81,105 @@ class Painter:
         size = getattr(self._net.config, "sample_size", None)
         return int(size if isinstance(size, int) else 128) * self.factor
 
-    def steps(
-        self, scene: Scene, prompt: str, negative: str, options: Options, seed: int, strength: float
-    ) -> Generator[tuple[int, Any], None, np.ndarray]:
-        """Yields (steps done, latents) at every step and, with latents None, several times within one; returns the
-        picture (side, side, 3) in [-1, 1]. Closing it ends the model's work where it is."""
-        import torch
-        from PIL import Image
+    @property
+    def facts(self) -> dict[str, object]:
+        """What was loaded, where it is, and how the model is told what is known, for a result's report."""
+        kept = "put back at every step, the hole's rim let go last" if self.is_blind else "told to the model"
+        return self.placed.facts | {"known": kept}
 
+    def steps(self, scene: Scene, wish: Wish, options: Options) -> Generator[tuple[int, Any], None, np.ndarray]:
+        """Yields (steps done, latents) at every step and, with latents None, several times within one; returns the
+        pictures (seeds, side, side, 3) in [-1, 1]. Closing it ends the model's work where it is."""
         pipeline = copy.copy(self._pipeline)
         # a scheduler counts its own steps, so each run has one
         object.__setattr__(pipeline, "scheduler", copy.deepcopy(self._pipeline.scheduler))
         object.__setattr__(pipeline, "encode_prompt", self._one_at_a_time(pipeline.encode_prompt))
-        height, width = scene.hole.shape
-        levels = np.rint((scene.picture + 1) * 127.5).clip(0, 255).astype(np.uint8)
-        wanted = {
-            "prompt": prompt,
-            "negative_prompt": negative,
-            "image": Image.fromarray(levels),
-            "mask_image": Image.fromarray(scene.hole.astype(np.uint8) * 255),
-            "height": height,
-            "width": width,
-            "num_inference_steps": options.steps,
-            "guidance_scale": options.guidance,
-            # of one step at least, which rounding down would take away
-            "strength": min(1.0, max(strength, 1 / options.steps + 1e-6)),
-            "generator": torch.Generator("cpu").manual_seed(seed),
-            "output_type": "np",
-        }
-        wanted |= attachments.arguments(pipeline, options)
+        hole, keeping, variables = scene.hole, None, ["latents"]
+        if self.is_blind:
+            latents = conditioning.in_latents(scene.hole, self.factor)
+            keeping = conditioning.Keeping(conditioning.hold(latents))
+            variables = conditioning.let_variables_out(pipeline)
+            # the loop looks at one pixel of each latent's: a latent is free where any of them is to be drawn
+            hole = latents.repeat(self.factor, axis=0).repeat(self.factor, axis=1)
+        away = self._redirection(pipeline, scene, wish.redirect)
+        wanted = self._arguments(scene, hole, wish, options) | attachments.arguments(pipeline, options)
+        wanted = {name: value for name, value in wanted.items() if name in self._accepts}
         run = Run()
 
+        def at_step(_: Any, index: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            latents = tensors["latents"] if keeping is None else keeping.after(pipeline, index, tensors)
+            if away is not None:
+                away.done = (index + 1) / max(1, pipeline.num_timesteps)
+            run.reach(index + 1, latents.detach().clone())
+            return {"latents": latents}
+
         def work() -> np.ndarray:
-            self._here.run = run
-
-            def at_step(_: Any, index: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-                run.reach(index + 1, tensors["latents"].detach().clone())
-                return tensors
-
-            result = pipeline(
-                **{name: value for name, value in wanted.items() if name in self._accepts},
-                callback_on_step_end=at_step,
-            )
+            self._here.run, self._here.redirection = run, away
+            result = pipeline(**wanted, callback_on_step_end=at_step, callback_on_step_end_tensor_inputs=variables)
             if any(getattr(result, "nsfw_content_detected", None) or ()):
                 raise EngineError(
                     "the checkpoint's safety checker refuses what was drawn", hint="try another seed, or other words"
                 )
-            return np.asarray(result.images[0], np.float32)
+            return np.asarray(result.images, np.float32)
 
         drawn = yield from run.drive(work)
-        if drawn.shape != (height, width, 3) or not np.isfinite(drawn).all():
+        if drawn.shape != (len(wish.seeds), *scene.hole.shape, 3) or not np.isfinite(drawn).all():
             raise EngineError(
                 "the model draws numbers that are not finite", hint="its weights may be damaged, or need another dtype"
             )
         return np.clip(drawn * 2 - 1, -1, 1)
 
-    def decode(self, latents: Any) -> np.ndarray | None:
-        """Latents as a picture (side, side, 3) in [-1, 1]; None for those that are packed in a way of the model's."""
+    def _arguments(self, scene: Scene, hole: np.ndarray, wish: Wish, options: Options) -> dict[str, Any]:
+        import torch
+        from PIL import Image
+
+        height, width = hole.shape
+        count = len(wish.seeds)
+        levels = Image.fromarray(np.rint((scene.picture + 1) * 127.5).clip(0, 255).astype(np.uint8))
+        mask = Image.fromarray(hole.astype(np.uint8) * 255)
+        generators = [torch.Generator("cpu").manual_seed(seed) for seed in wish.seeds]
+        wanted: dict[str, Any] = {
+            "prompt": wish.prompt if count == 1 else [wish.prompt] * count,
+            "negative_prompt": wish.negative if count == 1 else [wish.negative] * count,
+            # one for each seed, so that each is encoded with its own chance
+            "image": levels if count == 1 else [levels] * count,
+            "mask_image": mask if count == 1 else [mask] * count,
+            "height": height,
+            "width": width,
+            "num_inference_steps": options.steps,
+            "guidance_scale": options.guidance,
+            # of one step at least, which rounding down would take away
+            "strength": min(1.0, max(wish.strength, 1 / options.steps + 1e-6)),
+            "generator": generators[0] if count == 1 else generators,
+            "output_type": "np",
+        }
+        return wanted
+
+    def _redirection(self, pipeline: Any, scene: Scene, share: float) -> redirection.Redirection | None:
+        if not share or getattr(pipeline, "unet", None) is None:
+            return None
+        with self._words:
+            redirection.install(self._net, self._here)
+        hole = conditioning.in_latents(scene.hole, self.factor)
+        return redirection.Redirection(hole, share, lambda: bool(pipeline.do_classifier_free_guidance))
+
+    def decode(self, latents: Any, side: int) -> np.ndarray | None:
+        """The first of a scene's latents as a picture (side, side, 3) in [-1, 1], by the tiny autoencoder where the
+        pipeline has one; None where their layout is not known, or where decoding would cost steps."""
         import torch
 
-        if latents.ndim != 4:
+        latents = latents[:1]
+        if latents.ndim == 3 and hasattr(self._pipeline, "_unpack_latents"):
+            latents = self._pipeline._unpack_latents(latents, side, side, self.factor)
+        if latents.ndim not in (4, 5):
             return None
-        vae = self._pipeline.vae
+        vae = getattr(self._pipeline, "tiny_vae", None)
+        if vae is None and self.placed.alone:
+            return None  # the large one would push out the denoiser, which is brought back for the next step
+        vae = vae or self._pipeline.vae
         with torch.inference_mode():
-            picture = vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor).sample[0]
+            picture = vae.decode(_unscaled(latents.to(vae.device, vae.dtype), vae.config)).sample
+        picture = picture[0] if picture.ndim == 4 else picture[0, :, 0]
         return np.nan_to_num(picture.float().clamp(-1, 1).permute(1, 2, 0).cpu().numpy())
 
     def _one_at_a_time(self, encode: Callable[..., Any]) -> Callable[..., Any]:
@@ -151,6 +195,20 @@ class Painter:
         run = getattr(self._here, "run", None)
         if run is not None:
             run.reach(None, None)
+
+
+def _unscaled(latents: Any, config: Any) -> Any:
+    """What a pipeline works with as what its autoencoder decodes."""
+    scale, shift = getattr(config, "scaling_factor", None) or 1.0, getattr(config, "shift_factor", None) or 0.0
+    mean, deviation = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
+    if mean is None or deviation is None:
+        return latents / scale + shift
+    import torch
+
+    shape = (1, -1, *(1,) * (latents.ndim - 2))
+    return latents * torch.tensor(deviation).view(shape).to(latents) / scale + torch.tensor(mean).view(shape).to(
+        latents
+    )
 
 
 class Run:

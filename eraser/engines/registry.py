@@ -80,7 +80,7 @@ ENTRIES = {
     ]
 }
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # an engine may load another to begin with
 
 
 def engines() -> list[EngineInfo]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -132,6 +133,19 @@ def test_the_same_seed_gives_the_same_bytes(engine, seed):
     view = view_with(64, 80, MIDDLE)
     first = fill(engine, view, seed)[view.hole].tobytes()
     assert fill(engine, view, seed)[view.hole].tobytes() == first
+
+
+def test_what_was_erased_changes_no_filling(engine):
+    # it is for choosing among fillings, and a single one is not chosen
+    view = view_with(64, 80, MIDDLE)
+
+    def with_erased(value: float) -> View:
+        there = np.where(view.hole[:, :, None], np.float32(value), view.pixels)
+        return replace(view, erased=lambda box: there[box.slices])
+
+    once = fill(engine, view)
+    assert np.array_equal(fill(engine, with_erased(-0.9)), once)
+    assert np.array_equal(fill(engine, with_erased(0.8)), once)
 
 
 def test_another_seed_gives_another_filling(engine):

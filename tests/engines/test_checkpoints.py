@@ -22,7 +22,7 @@ diffusers = pytest.importorskip("diffusers", reason="the diffusion extra is not 
 pytest.importorskip("transformers", reason="the diffusion extra is not installed")
 
 from eraser.engines import attachments  # noqa: E402
-from eraser.engines.painter import Painter, Scene  # noqa: E402
+from eraser.engines.painter import Painter, Scene, Wish  # noqa: E402
 from tests import miniature_extras as extras  # noqa: E402
 from tests import miniature_pipelines as made  # noqa: E402
 
@@ -98,12 +98,15 @@ def drawing(what: Loading | Path | Painter, seed: int = 1, **options: object) ->
     if isinstance(what, Path):
         what = Loading(str(what), "folder")
     painter = what if isinstance(what, Painter) else Painter(what)
-    steps = painter.steps(SCENE, "a door", "fog", Options(**{"steps": 2, "guidance": 2.0} | options), seed, 0.99)
+    steps = painter.steps(
+        SCENE, Wish("a door", "fog", (seed,), 0.99), Options(**{"steps": 2, "guidance": 2.0} | options)
+    )
     while True:
         try:
             next(steps)
         except StopIteration as finished:
-            return finished.value
+            picture: np.ndarray = finished.value[0]
+            return picture
 
 
 @pytest.fixture(scope="module")

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import eraser
-from eraser.canvas import View
 from eraser.engines import latent as module
 from eraser.engines import registry
 from eraser.engines.base import EngineInfo
-from eraser.engines.latent import EMPTY, OBJECTS, LatentEngine
+from eraser.engines.latent import LatentEngine
 from eraser.engines.latent_records import Options
 from eraser.engines.loading import Loading
-from eraser.engines.painter import Ended, Painter, Run
-from eraser.errors import EngineError, OutOfMemory
+from eraser.engines.painter import Ended, Painter, Run, Wish
+from eraser.errors import EngineError, OutOfMemory, UnknownEngine
 from eraser.geometry import Box
+from tests.engines.views import VIEW, run, view_with
 
 torch = pytest.importorskip("torch", reason="the diffusion extra is not installed")
 diffusers = pytest.importorskip("diffusers", reason="the diffusion extra is not installed")
@@ -59,29 +60,6 @@ def painters(checkpoints) -> dict[str, Painter]:
 
 def engine_of(painter: Painter, options: Options = BRIEF) -> LatentEngine:
     return LatentEngine(INFO, painter, options, threads=1)
-
-
-def view_with(height: int, width: int, *boxes: Box, channels: int = 3) -> View:
-    rng = np.random.default_rng(height)
-    y, x = np.mgrid[:height, :width, :channels][:2]
-    pixels = np.clip(np.sin(x / 7) * 0.6 + np.cos(y / 5) * 0.3 + rng.normal(0, 0.1, x.shape), -1, 1).astype(np.float32)
-    hole = np.zeros((height, width), bool)
-    for box in boxes:
-        hole[box.slices] = True
-    pixels[hole] = 0
-    return View(pixels, hole)
-
-
-VIEW = view_with(90, 70, Box(25, 30, 20, 22))
-
-
-def run(steps):
-    seen = []
-    while True:
-        try:
-            seen.append(next(steps))
-        except StopIteration as finished:
-            return finished.value, seen
 
 
 def drawn(painter: Painter, seed: int = 0, prompt: str | None = "a red door", options: Options = BRIEF) -> np.ndarray:
@@ -176,7 +154,8 @@ def test_words_are_read_one_run_at_a_time(painters):
     scene = module.Scene(np.zeros((32, 32, 3), np.float32), np.pad(np.ones((12, 12), bool), 10), 32, 32)
 
     def paint(number: int) -> bytes:
-        steps = painters["inpainting"].steps(scene, "a" * number, "fog", Options(steps=1), number, 0.99)
+        wish = Wish("a" * number, "fog", (number,), 0.99)
+        steps = painters["inpainting"].steps(scene, wish, Options(steps=1))
         return run(steps)[0].tobytes()
 
     alone = [paint(number) for number in range(6)]
@@ -223,77 +202,76 @@ def test_a_base_model_has_the_known_latents_put_back_at_every_step(painters, mon
     assert np.median(same[~free]) < 0.5 * np.median(same[free])
 
 
-# --- removal ----------------------------------------------------------------------------------------------------------
+# --- attention, previews, batches -------------------------------------------------------------------------------------
 
 
-class Recorder:
-    """A painter that draws what it is told to, and remembers what it was asked for."""
+def test_what_was_erased_changes_no_drawing(painters):
+    # it is for choosing among drawings: with one there is nothing to choose
+    def filled(value: float) -> np.ndarray:
+        there = VIEW.pixels.copy()
+        there[VIEW.hole] = value
+        view = replace(VIEW, erased=lambda box: there[box.slices])
+        return run(engine_of(painters["inpainting"]).fill(view, seed=0))[0]
 
-    factor, runs_on = 2, "CPU"
-    side = 128  # so that there are enough patches to judge
-
-    def __init__(self, *drawings: float | None) -> None:
-        self.drawings, self.asked = list(drawings), []
-
-    def steps(self, scene, prompt, negative, options, seed, strength):
-        self.asked.append((scene, prompt, negative, seed, strength))
-        yield 1, None
-        value = self.drawings.pop(0)
-        return scene.picture if value is None else np.full_like(scene.picture, value)
-
-    def decode(self, latents):
-        return None
+    assert np.array_equal(filled(-0.8), filled(0.9))
 
 
-def test_a_removal_starts_from_an_emptied_scene_with_a_grown_hole_and_words_for_emptiness():
-    painter = Recorder(None)
-    engine = LatentEngine(INFO, painter, Options(tries=1), threads=1)
-    known, hole = engine._shrunk(VIEW, engine.window(VIEW))
-    run(engine.fill(VIEW, seed=5))
-    [(scene, prompt, negative, seed, strength)] = painter.asked
-    assert (prompt, negative, seed, strength) == (EMPTY, OBJECTS, 5, 0.99)
-    plain = engine._scene(known, hole, grown=False).hole
-    assert (scene.hole & plain).sum() == plain.sum()
-    assert scene.hole.sum() > plain.sum()
-    # where the object was there is texture of the photo now, not the grey of a hole
-    assert scene.picture[plain].std() > 0.2
+def test_attention_looks_away_in_removals_alone(painters):
+    painter = painters["inpainting"]
+    removed = [drawn(painter, 3, None, Options(steps=3, tries=1, redirect=share)) for share in (0.0, 0.51, 1.0)]
+    assert not np.array_equal(removed[0], removed[1])
+    assert not np.array_equal(removed[1], removed[2])
+    asked = [drawn(painter, 3, options=Options(steps=3, redirect=share)) for share in (0.0, 1.0)]
+    assert np.array_equal(asked[0], asked[1])
 
 
-def test_a_prompt_is_drawn_from_noise_alone_in_the_hole_as_it_is():
-    painter = Recorder(None)
-    engine = LatentEngine(INFO, painter, Options(negative="fog"), threads=1)
-    known, hole = engine._shrunk(VIEW, engine.window(VIEW))
-    run(engine.fill(VIEW, seed=5, prompt="a door"))
-    [(scene, prompt, negative, _, strength)] = painter.asked
-    assert (prompt, negative, strength) == ("a door", "fog", 1.0)
-    assert np.array_equal(scene.hole, engine._scene(known, hole, grown=False).hole)
+def test_what_empties_the_scene_is_chosen_by_its_name(checkpoints, monkeypatch):
+    folder = checkpoints["base"]
+    with pytest.raises(UnknownEngine, match="cannot empty a scene"):
+        registry.load(f"latent:{folder}?prefill=latent")
+    lama = object()
+    monkeypatch.setattr(registry, "load", lambda name: lama if name == "lama" else None)
+    assert module.load(INFO, f"{folder}?prefill=lama")._prefill is lama
 
 
-def test_a_removal_that_fits_badly_is_drawn_again_with_the_next_seed_and_the_best_is_kept():
-    view = view_with(200, 200, Box(60, 60, 70, 70))
-    painter = Recorder(0.95, 0.4, -0.95)
-    engine = LatentEngine(INFO, painter, Options(tries=3), threads=1)
-    drawing, seen = run(engine._remove(view, engine.window(view), 7))
-    assert [asked[3] for asked in painter.asked] == [7, 8, 9]
-    assert any("draw 2 of at most 3: it fits its surroundings worse" in step.note for step in seen)
-    _, hole = engine._shrunk(view, engine.window(view))
-    assert np.allclose(drawing.pixels[hole], 0.4)
-    fits = Recorder(None, 0.95, 0.95)  # the emptied scene itself fits as well as it does
-    run(LatentEngine(INFO, fits, Options(tries=3), threads=1)._remove(view, engine.window(view), 7))
-    assert len(fits.asked) == 1
+def test_packed_latents_and_those_of_a_tiny_autoencoder_are_shown(painters):
+    flux = Options(steps=2, tries=1, side=32)
+    _, seen = run(engine_of(painters["flux"], flux).fill(VIEW, seed=0, prompt="sand"))
+    previews = [step.preview() for step in seen if "drawing" in step.note and step.preview is not None]
+    assert len(previews) == 3  # of two steps, and the finished drawing
+    assert not np.array_equal(previews[0], previews[1])
+    pipeline = painters["base"]._pipeline
+    latents = torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert painters["base"].decode(latents, 32).shape == (32, 32, 3)
+    tiny = diffusers.AutoencoderTiny(
+        encoder_block_out_channels=(8, 8),
+        decoder_block_out_channels=(8, 8),
+        num_encoder_blocks=(1, 1),
+        num_decoder_blocks=(1, 1),
+    )
+    object.__setattr__(pipeline, "tiny_vae", tiny)
+    with torch.no_grad():
+        expected = tiny.decode(latents[:1]).sample[0].clamp(-1, 1).permute(1, 2, 0).numpy()
+    assert np.allclose(painters["base"].decode(latents, 32), expected, atol=1e-6)
+    object.__setattr__(pipeline, "tiny_vae", None)
 
 
-def test_what_the_model_cannot_draw_is_left_to_the_patch_engine_unless_there_is_a_prompt():
-    engine = LatentEngine(INFO, Recorder(), BRIEF, threads=1)
-    for view, words in [
-        (view_with(40, 40, Box(9, 9, 9, 9), channels=4), "CMYK"),
-        (view_with(40, 40, Box(0, 0, 40, 40)), "nothing is known"),
-    ]:
-        filled, seen = run(engine.fill(view, seed=0))
-        assert all(words in step.note for step in seen)
-        assert np.isfinite(filled).all()
-        with pytest.raises(EngineError, match=words):
-            run(engine.fill(view, seed=0, prompt="a door"))
+@pytest.mark.parametrize("kind", [*KINDS, "flux"])
+def test_several_seeds_in_one_batch_are_drawn_as_each_alone(painters, kind):
+    painter = painters[kind]
+    engine = engine_of(painter, Options(steps=3, side=32))
+    box = engine.window(VIEW)
+    known, hole = engine._shrunk(VIEW, box)
+    scene = engine._scene(known, hole, grown=True)
+
+    def paint(*seeds: int) -> np.ndarray:
+        return run(painter.steps(scene, Wish("sand", "fog", seeds, 0.99, 0.51), Options(steps=3)))[0]
+
+    both = paint(4, 9)
+    assert both.shape == (2, 32, 32, 3)
+    assert np.allclose(both[0], paint(4)[0], atol=2e-3)
+    assert np.allclose(both[1], paint(9)[0], atol=2e-3)
+    assert np.abs(both[0] - both[1]).max() > 0.02
 
 
 # --- steps, cancelling, failures --------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from eraser.engines.gate import Gate  # noqa: E402
 from eraser.engines.latent import LatentEngine  # noqa: E402
 from eraser.engines.latent_records import Options  # noqa: E402
 from eraser.engines.memory_needs import GB, Needs, decoding, drawing, needs  # noqa: E402
-from eraser.engines.painter import Painter, Scene  # noqa: E402
+from eraser.engines.painter import Painter, Scene, Wish  # noqa: E402
 from eraser.engines.placement import Placed, Plan, ladder, persistent  # noqa: E402
 from tests import miniature_pipelines as made  # noqa: E402
 
@@ -85,7 +85,7 @@ def run(steps):
 
 
 def drawn(painter: Painter, seed: int = 1) -> np.ndarray:
-    wish = (SCENE, "a door", "fog", Options(steps=3, guidance=2.0), seed, 0.99)
+    wish = (SCENE, Wish("a door", "fog", (seed,), 0.99), Options(steps=3, guidance=2.0))
     return run(persistent(painter.placed, lambda: painter.steps(*wish)))[0]
 
 
@@ -271,7 +271,7 @@ def failing(painter: Painter, monkeypatch, plans: int, *, at: int = 2) -> list[s
 def test_memory_that_runs_out_is_answered_by_cheaper_plans_with_the_same_picture(sd, plain, monkeypatch, times):
     painter = Painter(sd, pretended(80))
     asked = failing(painter, monkeypatch, times)
-    wish = (SCENE, "a door", "fog", Options(steps=3, guidance=2.0), 1, 0.99)
+    wish = (SCENE, Wish("a door", "fog", (1,), 0.99), Options(steps=3, guidance=2.0))
     picture, seen = run(persistent(painter.placed, lambda: painter.steps(*wish)))
     assert np.allclose(picture, plain, atol=1e-5)
     assert len(asked) == times + 1
@@ -446,7 +446,7 @@ def test_several_may_be_inside_but_one_alone():
 
 def test_two_drawings_in_one_thread_that_move_the_parts_take_turns(sd, plain):
     painter = on_plan(sd, Plan("parts", True))
-    wish = (SCENE, "a door", "fog", Options(steps=3, guidance=2.0), 1, 0.99)
+    wish = (SCENE, Wish("a door", "fog", (1,), 0.99), Options(steps=3, guidance=2.0))
     both = [persistent(painter.placed, lambda: painter.steps(*wish)) for _ in range(2)]
     pictures = {}
     while len(pictures) < 2:
@@ -495,7 +495,7 @@ def test_seeds_are_dealt_out_to_two_devices_and_draw_what_one_would(sd):
     assert made_of == ["GPU (one)"]  # the second is loaded when it is needed
     assert crew.lanes == 2
     alone = Painter(sd)
-    wishes = [(SCENE, "a door", "fog", Options(steps=3, guidance=2.0), seed, 0.99) for seed in range(4)]
+    wishes = [(SCENE, Wish("a door", "fog", (seed,), 0.99), Options(steps=3, guidance=2.0)) for seed in range(4)]
     told: dict[int, str] = {}
 
     def draw(number: int) -> np.ndarray:
@@ -517,7 +517,7 @@ def test_seeds_are_dealt_out_to_two_devices_and_draw_what_one_would(sd):
 def test_a_drawing_that_is_given_up_frees_its_device(sd):
     crew = Crew([functools.partial(Painter, sd, pretended(80, name=name)) for name in ("one", "two")])
     for _ in range(3):
-        steps = crew.steps(SCENE, "a door", "", Options(steps=3), 1, 0.99)
+        steps = crew.steps(SCENE, Wish("a door", "", (1,), 0.99), Options(steps=3))
         next(steps)
         assert crew.runs_on == "one"
         steps.close()
@@ -576,7 +576,7 @@ def test_memory_that_runs_out_is_answered_by_fewer_bits_where_their_package_is(s
     monkeypatch.setattr(checkpoints, "load", load)
     painter = Painter(sd, pretended(80))
     failing(painter, monkeypatch, 3)
-    wish = (SCENE, "a door", "fog", Options(steps=3, guidance=2.0), 1, 0.99)
+    wish = (SCENE, Wish("a door", "fog", (1,), 0.99), Options(steps=3, guidance=2.0))
     picture, seen = run(persistent(painter.placed, lambda: painter.steps(*wish)))
     assert asked == [("", "cpu"), ("8bit", "cpu")]
     assert painter.placed.plan == Plan("whole", True, quantised="8bit")
