@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import queue
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from eraser.engines import checkpoints, conditioning, placement, redirection
+from eraser.engines.heap import keep_freed_memory
 from eraser.engines.latent_records import Options
 from eraser.errors import EngineError
 
@@ -56,6 +58,8 @@ class Painter:
                 hint="choose an inpainting checkpoint, or a base model of a family that diffusers inpaints with",
             )
         self.runs_on = placement.move_to_gpu(self._pipeline) if on_gpu else "CPU"
+        if self.runs_on == "CPU" and sys.platform == "linux":
+            keep_freed_memory()
         self.factor = int(self._pipeline.vae_scale_factor)
         self.is_blind = conditioning.is_blind(self._pipeline)
         self._words = threading.Lock()
