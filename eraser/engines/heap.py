@@ -1,4 +1,4 @@
-"""Memory that a network on the CPU frees at every layer and wants again at the next is kept, not given back each time."""
+"""Memory that a network on the CPU frees at every layer and wants again at the next is kept, not given back."""
 
 from __future__ import annotations
 
