@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import queue
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 
 from eraser.engines import attachments, conditioning, redirection
 from eraser.engines.devices import CPU, Device
+from eraser.engines.heap import keep_freed_memory
 from eraser.engines.latent_records import Options
 from eraser.engines.loading import Loading
 from eraser.engines.placement import Placed
@@ -54,6 +56,8 @@ class Painter:
         self._words = threading.Lock()
         self._here = threading.local()  # the run that a thread is part of, and where its attention looks
         self.placed = Placed(loading, device, prepare=self._let_in)
+        if not device.is_gpu and sys.platform == "linux":
+            keep_freed_memory()
         self._accepts = set(inspect.signature(self._pipeline.__call__).parameters)
         self.factor = int(self._pipeline.vae_scale_factor)
         self.is_blind = conditioning.is_blind(self._pipeline)
