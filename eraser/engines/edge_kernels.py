@@ -83,6 +83,7 @@ def trace(image, known, at, way, half, most, colours, profile, allowed, found, s
     """
     y, x = at
     down, right = way
+    piece = np.int64(PIECE)  # a literal would have `walk` compiled once more
     length = lost = 0
     while length + lost < most:
         least = np.float32(-1)
@@ -90,7 +91,7 @@ def trace(image, known, at, way, half, most, colours, profile, allowed, found, s
         for turn in range(-2, 3):
             cosine, sine = np.cos(2 * turn * STEP_ANGLE), np.sin(2 * turn * STEP_ANGLE)
             turned = (down * cosine - right * sine, down * sine + right * cosine)
-            steps, changed = walk(image, known, (y, x), turned, half, PIECE, colours, found, samples)
+            steps, changed = walk(image, known, (y, x), turned, half, piece, colours, found, samples)
             if steps < PIECE:
                 continue
             for k in range(2 * half + 1):
@@ -127,7 +128,7 @@ def follow(
     found = np.empty((2 * half + 1, image.shape[2]), np.float32)
     samples = np.empty((reach, 2 * half + 1, image.shape[2]), np.float32)
     for i in range(len(places)):
-        at = (places[i, 0], places[i, 1])
+        at = (np.float64(places[i, 0]), np.float64(places[i, 1]))
         changes[i] = -1
         support[i] = 0
         for side in range(2):
@@ -142,7 +143,9 @@ def follow(
                 if steps >= least and (changes[i] < 0 or changed < changes[i]):
                     changes[i] = changed
                     ways[i, 0], ways[i, 1] = way
-                    profiles[i] = found
+                    for k in range(2 * half + 1):  # by hand: as one assignment it takes numba three seconds more
+                        for c in range(image.shape[2]):
+                            profiles[i, k, c] = found[k, c]
         if changes[i] < 0:
             continue
         way = (ways[i, 0], ways[i, 1])

@@ -94,6 +94,7 @@ def paint_level(
     often it is used, in median patch distances · sharpness: of the last sharp_steps votes, in inverse median distances
     """
     no_sharpness = np.float32(0)
+    first, once = np.int64(0), np.int64(1)  # literals would have the kernels compiled once more
     runs = (valid.size >> kernels.CELL_SHIFT) + 1
     uses, usage = np.zeros(runs, np.int64), np.zeros(runs, np.int32)
     penalties = np.zeros(foreign.size, np.int32)
@@ -106,7 +107,7 @@ def paint_level(
             for c in range(values.shape[1]):
                 extra = sigmas[step] * noise[step, k, c] if c < colours else np.float32(0)
                 noisy[k, c] = values[k, c] + extra
-        kernels.paint(features, pixels, noisy, colours, 0, pixels.size)
+        kernels.paint(features, pixels, noisy, colours, first, pixels.size)
         for sweep in range(first_sweeps if step == 0 else sweeps):
             uses[:] = 0
             for k in range(targets.size):
@@ -119,7 +120,7 @@ def paint_level(
                 features,
                 width,
                 targets,
-                0,
+                first,
                 targets.size,
                 fields[here],
                 fields[1 - here],
@@ -128,7 +129,7 @@ def paint_level(
                 penalties if foreign.size else usage,
                 0 if foreign.size else kernels.CELL_SHIFT,
                 reach,
-                1,
+                once,
                 turn % 2 == 1,
                 sweep == 0,
                 seeds[turn] | 1,
@@ -137,12 +138,28 @@ def paint_level(
             if sweep == 0:
                 typical = median(cost, targets)
         sharp = np.float32(sharpness / typical) if step >= steps - sharp_steps else no_sharpness
-        kernels.vote(image, width, pixels, 0, pixels.size, fields[here], cost, depth, weights, sharp, values)
+        kernels.vote(image, width, pixels, first, pixels.size, fields[here], cost, depth, weights, sharp, values)
     return here
 
 
 @njit(nogil=True, cache=True)
 def median(cost, targets):
     """The median of the targets' costs, at least 1."""
-    some = np.sort(cost[targets])
-    return max(1.0, (some[(some.size - 1) // 2] + some[some.size // 2]) / 2)
+    lower, upper = ranked(cost, targets, (targets.size - 1) // 2), ranked(cost, targets, targets.size // 2)
+    return max(1.0, (lower + upper) / 2)
+
+
+@njit(nogil=True, cache=True)
+def ranked(cost, targets, rank):
+    """The cost that `rank` others are not above, by halving the range: numba compiles no sort, which takes seconds."""
+    low, high = np.int64(0), np.int64(2**31 - 1)
+    while low < high:
+        middle = (low + high) // 2
+        below = 0
+        for k in range(targets.size):
+            below += cost[targets[k]] <= middle
+        if below > rank:
+            high = middle
+        else:
+            low = middle + 1
+    return low
