@@ -203,7 +203,7 @@ def sources(view: View, painting: Painting, engine: WatchedEngine, close: Box) -
         painting.field,
         engine._workers,
         decay=recipe.rim_decay,
-        sharpness=sharpness_of(recipe, level.typical_cost),
+        sharpness=sharpness_of(recipe.last_sharpness, level.typical_cost),
     )
     height, width = view.hole.shape
     place = np.stack(np.divmod(np.arange(height * width), width), axis=1).astype(np.float32)

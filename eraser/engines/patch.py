@@ -20,7 +20,7 @@ import numpy as np
 from eraser.canvas import View
 from eraser.engines.base import EngineInfo, Progress
 from eraser.engines.edges import draw_edges
-from eraser.engines.patch_denoiser import ColourNoise, PatchDenoiser, Recipe, sharp_from, sharpness_of, walk
+from eraser.engines.patch_denoiser import ColourNoise, PatchDenoiser, Recipe, sharpness_of, walk
 from eraser.engines.patch_fields import Painting, finer_field, random_field, sharpest_sources, smooth_start, vote
 from eraser.engines.patch_levels import Level, Workers, level_steps, redraw
 from eraser.engines.patch_progress import State, Tracker
@@ -139,7 +139,7 @@ class PatchEngine:
             field[painting.level.targets] = painting.field[painting.level.targets]
         reach = max(level.height, level.width)
         level.cost = np.zeros_like(level.cost)
-        denoiser = PatchDenoiser(level, field, self._recipe, rng, self._workers, last=0.0, reach=reach)
+        denoiser = PatchDenoiser(level, field, self._recipe, rng, self._workers, sigmas=None, reach=reach)
         values = picture[level.pixels]
         for _ in denoiser.search(values):
             yield tracker.pause("sources for the edges")
@@ -180,8 +180,7 @@ class PatchEngine:
                 field, values = paint_small(level, field, start, sigmas, recipe, rng, reach)
                 yield State(index, level, values, len(sigmas) - 1)
             else:
-                last = sharp_from(recipe, sigmas)
-                denoiser = PatchDenoiser(level, field, recipe, rng, workers, last=last, reach=reach)
+                denoiser = PatchDenoiser(level, field, recipe, rng, workers, sigmas=sigmas, reach=reach)
                 values = start
                 for estimate in walk(denoiser, denoiser, start, sigmas, ColourNoise(rng, level.colours)):
                     values = values if estimate is None else estimate
@@ -201,7 +200,7 @@ def finish(
     """The finest painting's colours, without steps along the rim and between pieces: (N, C)."""
     level = painting.level
     level.cost = painting.cost
-    sharpness = sharpness_of(recipe, level.typical_cost)
+    sharpness = sharpness_of(recipe.last_sharpness, level.typical_cost)
     label = sharpest_sources(level, painting.field, workers, decay=recipe.rim_decay, sharpness=sharpness)
     yield tracker.finish(0.2)
     values = level_rim(level, painting.field, painting.values, workers)

@@ -40,6 +40,7 @@ class Recipe:
     texture_reach: int = 2
     sharp_steps: int = 8  # of a scale, its last, whose votes count alike patches for more; before, votes are means
     sharpness: float = 0.3  # of those: sigma² in median patch distances; lower copies, higher blends
+    last_sharpness: float = 0.1  # of the very last
     seam_tolerance: float = 0.5  # steps between pieces well above it are edges, and stay
 
 
@@ -60,14 +61,15 @@ class PatchDenoiser:
         rng: np.random.Generator,
         workers: Workers,
         *,
-        last: float,
+        sigmas: np.ndarray | None,
         reach: int,
     ) -> None:
-        """last: the noise level from which votes are sharp. reach: of random search, in pixels."""
+        """sigmas: that are walked, the last of which have sharp votes; None for none. reach: of random search, in
+        pixels."""
         self.field = field
         self._spare = field.copy()
         self._level, self._recipe, self._rng, self._workers = level, recipe, rng, workers
-        self._last, self._reach = last, reach
+        self._sigmas, self._reach = sigmas, reach
         self._searched = False
         self._calls = self._turns = 0
         self._typical = 0.0
@@ -89,10 +91,16 @@ class PatchDenoiser:
                 pass
         self._searched = False
         self._calls += 1
-        # the softmax over patches is all but a maximum once the noise is gone
-        sharpness = sharpness_of(self._recipe, self._typical) if sigma <= self._last else 0.0
+        sharpness = self._sharpness(sigma)
         pixels = self._level.pixels
         return vote(self._level, pixels, self.field, self._workers, decay=self._recipe.rim_decay, sharpness=sharpness)
+
+    def _sharpness(self, sigma: float) -> float:
+        """The softmax over patches gets sharper as the noise goes."""
+        sigmas, recipe = self._sigmas, self._recipe
+        if sigmas is None or sigma > sigmas[-1 - min(recipe.sharp_steps, len(sigmas) - 1)]:
+            return 0.0
+        return sharpness_of(recipe.last_sharpness if sigma <= sigmas[-2] else recipe.sharpness, self._typical)
 
     def _sweep(self, *, rescore: bool) -> None:
         level, targets = self._level, self._level.targets
@@ -179,11 +187,6 @@ def walk(
         yield step.clean
 
 
-def sharpness_of(recipe: Recipe, typical_cost: float) -> float:
-    """1 / (2 sigma²) of a level's last votes."""
-    return 1 / (2 * recipe.sharpness * max(1.0, typical_cost))
-
-
-def sharp_from(recipe: Recipe, sigmas: np.ndarray) -> float:
-    """The noise level from which votes are sharp."""
-    return float(sigmas[-1 - min(recipe.sharp_steps, len(sigmas) - 1)])
+def sharpness_of(width: float, typical_cost: float) -> float:
+    """1 / (2 sigma²) of a vote. width: sigma² in median patch distances."""
+    return 1 / (2 * width * max(1.0, typical_cost))

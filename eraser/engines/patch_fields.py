@@ -71,6 +71,7 @@ def vote(
     workers.each(
         lambda _, low, high: kernels.vote(
             level.image,
+            level.colours,
             level.width,
             pixels,
             low,

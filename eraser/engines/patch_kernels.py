@@ -30,6 +30,7 @@ SIDE = 2 * RADIUS + 1
 CHANNELS = 4
 CELL_SHIFT = 3  # how often sources are used is counted in runs of 8 pixels
 DEPTH_UNIT = 8  # rim distances are kept in eighths of a pixel
+ROUGH = np.float32(0.5)  # of the texture channel, above its least, from which votes are as sharp as can be
 DEPTH_TABLE = 2 * 4 * DEPTH_UNIT  # centre and pixel of one patch differ by less than 4 pixels
 
 
@@ -197,11 +198,13 @@ def foreignness(features, width, valid, examples, low, high, out):
 
 
 @njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "arcp", "nsz"})  # NaN has a meaning here
-def vote(image, width, pixels, low, high, field, cost, depth, weights, sharpness, out):
+def vote(image, colours, width, pixels, low, high, field, cost, depth, weights, sharpness, out):
     """For pixels[low:high], the weighted mean of what the 25 patches over each would put there -> out[low:high].
 
     image (sources, C) float32 · depth: distance to the rim in DEPTH_UNITs · weights: by (centre depth - pixel depth)
-    sharpness  0, or 1 / (2 sigma²) in units of patch distance: weights fall as exp(-distance * sharpness) as well
+    sharpness  0, or 1 / (2 sigma²) in units of patch distance: weights fall as exp(-distance * sharpness) as well,
+               less so where the texture channel, behind the colours, tells of little: in what is out of focus the edge
+               between two sharp votes would be the only one
     """
     size = field.size
     channels = image.shape[1]
@@ -209,7 +212,10 @@ def vote(image, width, pixels, low, high, field, cost, depth, weights, sharpness
     for k in range(low, high):
         pixel = pixels[k]
         least = np.int32(2147483647)
-        if sharpness > 0:
+        sharp = sharpness
+        if sharp > 0 and channels > colours and field[pixel] >= 0:
+            sharp *= min(np.float32(1), (image[field[pixel], colours] + np.float32(1)) / ROUGH)
+        if sharp > 0:
             for dy in range(-RADIUS, RADIUS + 1):
                 for dx in range(-RADIUS, RADIUS + 1):
                     centre = pixel + dy * width + dx
@@ -225,8 +231,8 @@ def vote(image, width, pixels, low, high, field, cost, depth, weights, sharpness
                 if centre < 0 or centre >= size or field[centre] < 0:
                     continue
                 weight = weights[depth[centre] - depth[pixel] + middle]
-                if sharpness > 0:
-                    weight *= np.exp(np.float32(least - cost[centre]) * sharpness)
+                if sharp > 0:
+                    weight *= np.exp(np.float32(least - cost[centre]) * sharp)
                 source = field[centre] - shift
                 for c in range(channels):
                     out[k, c] += weight * image[source, c]

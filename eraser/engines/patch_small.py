@@ -58,6 +58,7 @@ def paint_small(
         reach,
         recipe.sharp_steps,
         1 / (2 * recipe.sharpness),
+        1 / (2 * recipe.last_sharpness),
     )
     return fields[last], values
 
@@ -86,14 +87,15 @@ def paint_level(
     reach,
     sharp_steps,
     sharpness,
+    last_sharpness,
 ):
     """Walk the noise down from sigmas[0] to 0; returns which of the two fields is the last.
 
     fields (2, n) int32, both the start · values (N, C + 1) the start, overwritten with the result · noise (steps, N, C)
     seeds  one per sweep · foreign (n,) int32 or empty · repetition (T + 1,) float32: penalty of a run of sources by how
-    often it is used, in median patch distances · sharpness: of the last sharp_steps votes, in inverse median distances
+    often it is used, in median patch distances · sharpness: of the last sharp_steps votes but the very last, in inverse
+    median distances
     """
-    no_sharpness = np.float32(0)
     first, once = np.int64(0), np.int64(1)  # literals would have the kernels compiled once more
     runs = (valid.size >> kernels.CELL_SHIFT) + 1
     uses, usage = np.zeros(runs, np.int64), np.zeros(runs, np.int32)
@@ -137,8 +139,12 @@ def paint_level(
             here, turn = 1 - here, turn + 1
             if sweep == 0:
                 typical = median(cost, targets)
-        sharp = np.float32(sharpness / typical) if step >= steps - sharp_steps else no_sharpness
-        kernels.vote(image, width, pixels, first, pixels.size, fields[here], cost, depth, weights, sharp, values)
+        sharp = np.float32(0)
+        if step >= steps - sharp_steps:
+            sharp = np.float32((last_sharpness if step == steps - 1 else sharpness) / typical)
+        kernels.vote(
+            image, colours, width, pixels, first, pixels.size, fields[here], cost, depth, weights, sharp, values
+        )
     return here
 
 

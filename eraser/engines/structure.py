@@ -19,7 +19,7 @@ from eraser.canvas import View
 from eraser.engines import patch_kernels as kernels
 from eraser.engines.base import Progress
 from eraser.engines.patch import finish
-from eraser.engines.patch_denoiser import ColourNoise, PatchDenoiser, Recipe, sharp_from, walk
+from eraser.engines.patch_denoiser import ColourNoise, PatchDenoiser, Recipe, walk
 from eraser.engines.patch_fields import Painting, finer_field, random_field, smooth_start, vote
 from eraser.engines.patch_levels import Level, Workers, box_ratio, level_steps
 from eraser.engines.patch_progress import Tracker
@@ -118,8 +118,7 @@ def carry(
             own = recipe
         reach = max(level.height, level.width) if painting is None else recipe.reach
         level.cost = np.zeros_like(level.cost)
-        last = sharp_from(recipe, sigmas)
-        patches = PatchDenoiser(level, field, own, rng, workers, last=last, reach=reach)
+        patches = PatchDenoiser(level, field, own, rng, workers, sigmas=sigmas, reach=reach)
         denoiser = GuidedDenoiser(patches, level, guide, trust, carrying, workers, sigmas[-2])
         values = start
         for estimate in walk(denoiser, patches, start, sigmas, ColourNoise(rng, level.colours)):

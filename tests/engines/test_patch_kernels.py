@@ -358,6 +358,7 @@ def test_vote_is_the_weighted_mean_of_the_patches_over_a_pixel(seed, sharpness):
     cost = case.true_costs(field)
     depth = random_depth(case)
     image = case.rng.uniform(-1, 1, (case.height * case.width, int(case.rng.integers(1, 5)))).astype(np.float32)
+    colours = image.shape[1] - seed % 2  # with or without a texture channel
     weights = case.rng.uniform(0.1, 1, kernels.DEPTH_TABLE).astype(np.float32)
     # known pixels beside the hole are voted on as well
     ring = [pixel for pixel in range(field.size) if next(patches_over(case, field, pixel), None)]
@@ -367,6 +368,7 @@ def test_vote_is_the_weighted_mean_of_the_patches_over_a_pixel(seed, sharpness):
     for low, high in ((0, half), (half, len(pixels))):
         kernels.vote(
             image=image,
+            colours=colours,
             width=case.width,
             pixels=pixels,
             low=low,
@@ -384,7 +386,10 @@ def test_vote_is_the_weighted_mean_of_the_patches_over_a_pixel(seed, sharpness):
         over = list(patches_over(case, field, pixel))
         costs = np.array([int(cost[cy * case.width + cx]) for (cy, cx), _ in over])
         inward = np.array([int(depth[centre]) - int(depth.ravel()[pixel]) for centre, _ in over])
-        share = weights[inward + kernels.DEPTH_TABLE // 2] * np.exp(-(costs - costs.min()) * sharpness)
+        smooth = 1.0
+        if image.shape[1] > colours and field[pixel] >= 0:
+            smooth = min(1.0, (image[field[pixel], colours] + 1) / kernels.ROUGH)
+        share = weights[inward + kernels.DEPTH_TABLE // 2] * np.exp(-(costs - costs.min()) * sharpness * smooth)
         expected = np.average([picture[place] for _, place in over], axis=0, weights=share)
         assert out[k] == pytest.approx(expected, abs=2e-4)
 
@@ -395,6 +400,7 @@ def test_a_vote_without_a_patch_is_nan():
     out = np.zeros((1, 3), np.float32)
     kernels.vote(
         image=np.ones((size, 3), np.float32),
+        colours=3,
         width=case.width,
         pixels=case.pixels[:1],
         low=0,

@@ -10,7 +10,7 @@ import pytest
 
 from eraser.canvas import View
 from eraser.engines import patch, registry
-from eraser.engines.patch_denoiser import ColourNoise, PatchDenoiser, Recipe, sharp_from, walk
+from eraser.engines.patch_denoiser import ColourNoise, PatchDenoiser, Recipe, walk
 from eraser.engines.patch_fields import random_field, smooth_start
 from eraser.engines.patch_levels import Level, Workers, build_levels
 from eraser.engines.patch_small import MOST_TARGETS, median, paint_small
@@ -60,7 +60,7 @@ def test_it_is_the_loop_step_for_step(colours: int, foreign: bool) -> None:
     seeds = rng.integers(1, 1 << 31, recipe.first_sweeps + 8 * recipe.sweeps)
     replay = Replay(noise, seeds)
     level.cost = np.zeros_like(level.cost)
-    denoiser = PatchDenoiser(level, field, recipe, replay, Workers(1), last=sharp_from(recipe, sigmas), reach=reach)
+    denoiser = PatchDenoiser(level, field, recipe, replay, Workers(1), sigmas=sigmas, reach=reach)
     estimates = list(walk(denoiser, denoiser, start, sigmas, ColourNoise(replay, colours)))
     assert np.array_equal(found, denoiser.field)
     assert np.array_equal(cost[level.targets], level.cost[level.targets])

@@ -35,9 +35,9 @@ class Recorded:
 
 
 RECORDED = {
-    "stripes": Recorded(swd=0.266, hf=0.954, rim=0.918, psnr=31.2),
-    "gravel": Recorded(swd=1.7, hf=1.05, rim=1.14, psnr=14.1),
-    "horizon": Recorded(swd=0.815, hf=0.967, rim=1.28, psnr=24),
+    "stripes": Recorded(swd=0.272, hf=0.969, rim=0.925, psnr=31),
+    "gravel": Recorded(swd=1.68, hf=1.08, rim=1.22, psnr=13.9),
+    "horizon": Recorded(swd=0.826, hf=0.956, rim=1.24, psnr=24.1),
 }
 
 SHARPNESS = (0.8, 1.25)
