@@ -170,7 +170,8 @@ def test_health_and_engines_say_what_is_there(served: Any) -> None:
     assert (facts["version"], facts["protocol"], facts["pid"]) == (eraser.__version__, wire.PROTOCOL, served.door.pid)
     assert facts["engine"] == "toy"
     assert (facts["loaded"], facts["device"]) == (True, "GPU"), "as the toy says of itself"
-    assert [info["name"] for info in served.json("GET", "/v1/engines")] == [i.name for i in eraser.engines()] + ["toy"]
+    names = [info.name for info in eraser.engines()]
+    assert [info["name"] for info in served.json("GET", "/v1/engines")] == [*names, "toy", "words"]
 
 
 def test_the_plan_is_the_librarys(served: Any) -> None:
