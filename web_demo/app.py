@@ -18,14 +18,14 @@ from web_demo.tasks import settings
 TITLE = "Magic eraser"
 # gradio keeps rules given as css inside the page; these are about what lies round it
 ROUND = """<style>
-.gradio-container { max-width: 1180px !important; margin: 0 auto !important; padding: 4px !important; }
+.gradio-container { width: 100%; max-width: 1180px !important; margin: 0 auto !important; padding: 4px !important; }
 .gradio-container .main.app { padding: 12px !important; }
 </style>"""
 FONTS = ["system-ui", "sans-serif"]
 
 
 # one script, in this order; each part sees what those before it define
-SCRIPTS = ("tools", "parts", "talk", "show", "paint", "frame", "arrive")
+SCRIPTS = ("tools", "parts", "talk", "close", "show", "paint", "frame", "arrive")
 
 
 def page_text(name: str) -> str:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eraser import files
-from eraser.errors import EraserError, UnsupportedImage
+from eraser.errors import EraserError, OutOfRange, UnsupportedImage
 from eraser.files import Photo
-from eraser.geometry import Size
+from eraser.geometry import Box, Size
 from web_demo import screen
 from web_demo.folders import FILE
 from web_demo.tasks import Task
@@ -94,6 +94,15 @@ class Desk:
         """The step's picture with everything that the original file carried."""
         assert self._shell is not None
         return self._shell.with_pixels(np.load(step.pixels)).with_source_type(step.source_type)
+
+    def part(self, number: int, box: Box) -> tuple[bytes, str]:
+        """A part of a step's own pixels for the screen, as a file, and its ending. Raises OutOfRange."""
+        step = self.steps.get(number)
+        if step is None or not step.size.box.contains(box) or min(box.width, box.height) < 1:
+            raise OutOfRange(f"there is no step {number} with {box}")
+        assert self._shell is not None
+        pixels = np.ascontiguousarray(np.load(step.pixels, mmap_mode="r")[box.slices])
+        return screen.encode(screen.screen_copy(self._shell.with_pixels(pixels)))
 
     def result(self, photo: Photo, parent: Step, task: Task, seed: int, seconds: float) -> Step:
         """Keep what an engine made; the caller makes it a step or a variation. Raises OutputError."""

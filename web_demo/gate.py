@@ -20,6 +20,7 @@ API = "/gradio_api/"
 FILE = "file="
 UNUSED = ("proxy=", "process_recording", "vibe-", "undo-vibe-", "deep_link", "stream/")
 MOST_CALL = 16 << 20  # bytes of anything that is no file
+PART = "part"  # instead of a file's name: what the query's box says of the step's own pixels
 SHOWN = {"screen", "thumb"}  # the others are downloads
 HEADERS = {"Cache-Control": "private, max-age=86400", "X-Content-Type-Options": "nosniff"}
 
@@ -42,7 +43,10 @@ class Gate:
         path: str = request.scope["path"]
         asked = request.query_params
         if path.startswith(PICTURES):
-            return self._picture(path.removeprefix(PICTURES))
+            parts = path.removeprefix(PICTURES).split("/")
+            if len(parts) == 3 and parts[2] == PART:
+                return self._part(await self.studio.part(parts[0], parts[1], asked.get("box", "")))
+            return self._picture(parts)
         if path == "/look":
             view = await self.studio.look(asked.get("key", ""), asked.get("ticket", ""))
             return JSONResponse(view, 200 if view else 404, {"Cache-Control": "no-store"})
@@ -60,8 +64,12 @@ class Gate:
             return await self._room(path, request.headers.get("content-length", ""))
         return None
 
-    def _picture(self, rest: str) -> Response:
-        parts = rest.split("/")
+    def _part(self, made: tuple[bytes, str] | None) -> Response:
+        if made is None:
+            return PlainTextResponse("That picture is no longer here.", 404)
+        return Response(made[0], headers=HEADERS, media_type="image/png" if made[1] == ".png" else "image/jpeg")
+
+    def _picture(self, parts: list[str]) -> Response:
         path = self.studio.folders.picture(*parts) if len(parts) == 3 else None
         if path is None:
             return PlainTextResponse("That picture is no longer here.", 404)

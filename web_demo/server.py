@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import os
 import signal
@@ -11,14 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from eraser.errors import OutOfRange
 from web_demo.folders import Folders
+from web_demo.loading import load_app
 from web_demo.studio import Limits, Studio
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
 ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -44,7 +41,7 @@ def running(
         studio = Studio(limits, engine=engine, folders=folders)
         stack.callback(studio.close)  # last: nobody may still be writing into the folder
         stack.enter_context(_environment(QUIET | {"GRADIO_TEMP_DIR": str(studio.folders.uploads)}))
-        app = _load_app()
+        app = load_app()
         page = app.build(studio)
         stack.callback(page.close, verbose=False)
         stack.callback(studio.stop_working)
@@ -75,19 +72,6 @@ def _launch(app: Any, page: Any, studio: Studio, *, host: str, port: int | None,
         app_kwargs={"middleware": [Middleware(Gate, studio=studio)]},
     )  # fmt: skip
     return str(public or local)
-
-
-def _load_app() -> ModuleType:
-    """Gradio reads the environment when it is imported; its thousands of classes are no garbage to look through."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        from web_demo import app
-    finally:
-        gc.freeze()
-        if collects:
-            gc.enable()
-    return app
 
 
 @contextlib.contextmanager

@@ -246,6 +246,20 @@ class Studio:
         tab.hear()
         return await self.view_of_work(tab, ticket)
 
+    async def part(self, key: str, number: str, box: str) -> tuple[bytes, str] | None:
+        """A part of a step as it is in the file, as an image file, and its ending; None where there is no such thing.
+
+        box: x, y, width, height in the step's pixels
+        """
+        tab = self._by_key.get(key)
+        if tab is None:
+            return None
+        try:
+            x, y, width, height = (int(each) for each in box.split(","))
+            return await to_thread(tab.desk.part, int(number), Box(x, y, width, height))
+        except (EraserError, ValueError, OSError):  # nonsense, or it is just being replaced
+            return None
+
     async def stop(self, key: str, ticket: str) -> None:
         """End the work with this ticket, also if it has not come yet."""
         tab = self._by_key.get(key)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from eraser.files import Photo
 
 
+LEAST_PART = 160  # pixels of the screen copy that are shown of a variation
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The Advanced fold."""
@@ -81,6 +84,15 @@ class Erasing:
     def whole(self, size: Size) -> Box:
         """Where the result lies, in the photograph's pixels."""
         return size.box
+
+    def part(self) -> Box:
+        """Of the mask's pixels: those that were painted and as much round them, by which results can be told apart."""
+        rows, columns = np.flatnonzero(self.mask.any(axis=1)), np.flatnonzero(self.mask.any(axis=0))
+        height, width = self.mask.shape
+        side = max(LEAST_PART, 2 * int(max(np.ptp(rows), np.ptp(columns)) + 1))
+        wide, high = min(side, width), min(side, height)
+        left, top = (int(places[0] + places[-1] + 1) // 2 for places in (columns, rows))
+        return Box(min(max(0, left - wide // 2), width - wide), min(max(0, top - high // 2), height - high), wide, high)
 
     def steps(self, session: Eraser, photo: Photo, settings: Settings) -> Generator[Progress, None, Photo]:
         hole = screen.scale_mask(self.mask, photo.size)

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from web_demo import screen
 from web_demo.desk import Desk, Step
 from web_demo.runs import Run
+from web_demo.tasks import Erasing
 
 View = dict[str, Any]
 PICTURES = "/pictures/"
@@ -26,7 +27,7 @@ def desk_view(desk: Desk) -> View:
         "key": desk.folder.name,
         "photo": _photo(desk),
         "steps": [_thumb(each) for each in sorted(desk.steps.values(), key=lambda each: each.number)],
-        "variations": [_thumb(each) for each in desk.variations],
+        "variations": [_thumb(each) | {"part": _part(each)} for each in desk.variations],
         "current": desk.current,
     }
     return view
@@ -59,6 +60,15 @@ def _thumb(step: Step) -> View:
         "thumb": picture_url(step.thumb),
         "url": picture_url(step.copy),
     }
+
+
+def _part(step: Step) -> View:
+    """What to show of a variation, in shares of the picture."""
+    if not isinstance(step.task, Erasing):
+        return {"x": 0, "y": 0, "width": 1, "height": 1}
+    height, width = step.task.mask.shape
+    part = step.task.part()
+    return {"x": part.x / width, "y": part.y / height, "width": part.width / width, "height": part.height / height}
 
 
 def busy_view(run: Run) -> View:

@@ -72,7 +72,7 @@ mask.addEventListener('pointerdown', (event) => {
   }
   if (waiting || comparing || mode !== 'erase' || event.button > 0 && event.button !== 2) return;
   event.preventDefault();
-  mask.focus({ preventScroll: true });
+  mask.focus({ preventScroll: true, focusVisible: false });
   mask.setPointerCapture(event.pointerId);
   begin(onCopy(event), unpainting || event.button === 2);
 });
@@ -151,6 +151,7 @@ mask.addEventListener('blur', () => { if (pen && pen.down) { pen.down = false; i
 document.addEventListener('keydown', (event) => {
   const typing = event.target.closest && event.target.closest('textarea, input:not([type=range]):not([type=checkbox]), [contenteditable]');
   if (event.key === 'Escape' && view.busy) { stopButton.click(); return; }
+  if (event.key === 'Escape' && comparing) { setComparing(false); compare.focus({ preventScroll: true }); return; }
   if (typing || !view.photo) return;
   const key = event.key.toLowerCase();
   if ((event.ctrlKey || event.metaKey) && key === 'z') { if (event.shiftKey) redo(); else undo(); event.preventDefault(); return; }

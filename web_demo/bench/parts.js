@@ -36,8 +36,8 @@ const examples = make('div', { class: 'examples' });
 
 const welcome = make('section', { class: 'welcome', 'aria-label': 'Choose a photo' },
   make('div', { class: 'invite' },
-    make('p', { class: 'big' }, 'Drop a photo here'),
-    make('p', {}, 'or paste one, or'),
+    make('p', { class: 'big mouse' }, 'Drop a photo here'),
+    make('p', { class: 'mouse' }, 'or paste one, or'),
     button('Choose a photo', 'Choose a photo', () => file.click(), { class: 'primary choose' })),
   examples);
 
@@ -53,7 +53,7 @@ const rubber = button('Unpaint', 'Take paint away again (E)', () => setUnpaintin
 const undoButton = button('↶', 'Undo a stroke (Ctrl+Z)', undo, { class: 'undo' });
 const redoButton = button('↷', 'Redo a stroke (Ctrl+Shift+Z)', redo, { class: 'redo' });
 const clearButton = button('Clear', 'Take all paint away', clear, { class: 'clear' });
-const brushes = make('div', { class: 'group erasing', role: 'group', 'aria-label': 'Brush' },
+const brushes = make('div', { class: 'group brushes erasing', role: 'group', 'aria-label': 'Brush' },
   brush, rubber, make('label', { class: 'sized' }, 'Size', size), undoButton, redoButton, clearButton);
 
 const numbers = {};
@@ -91,7 +91,8 @@ const handles = SIDES.map((side) => make('div', { class: `handle ${side}`, role:
   onpointerdown: (event) => startDrag(event, side), onkeydown: (event) => pushHandle(event, side) }));
 const newSize = make('span', { class: 'newsize' });
 const frame = make('div', { class: 'frame' }, ...handles, newSize);
-const paper = make('div', { class: 'paper' }, photo, before, mask, frame, preview, divider, slider, ring);
+const detail = make('img', { class: 'detail', alt: '', draggable: 'false', hidden: true });
+const paper = make('div', { class: 'paper' }, photo, detail, before, mask, preview, frame, divider, slider, ring);
 const stage = make('div', { class: 'view' }, paper);
 
 const bar = make('progress', { max: 1, value: 0, 'aria-label': 'How far it is' });
@@ -114,5 +115,7 @@ const choices = make('div', { class: 'choices', role: 'group', 'aria-label': 'Va
 const variations = make('section', { class: 'variations' }, make('h3', {}, 'Which one?'), choices);
 const history = make('ol', { class: 'steps', 'aria-label': 'Steps, newest last' });
 
-const work = make('section', { class: 'work' }, tools, stage, busy, actions);
+// one place for both: nothing moves under the mouse when the work begins
+const foot = make('div', { class: 'foot' }, busy, actions);
+const work = make('section', { class: 'work' }, tools, stage, foot);
 root.append(file, welcome, work, status, make('section', { class: 'after' }, variations, history, facts));

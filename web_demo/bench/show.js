@@ -26,6 +26,10 @@ function show() {
   redoButton.disabled = !undone.length;
   clearButton.disabled = !strokes.length;
   busy.hidden = !working;
+  if (!working && cameFrom) {
+    if (document.activeElement === document.body) cameFrom.focus({ preventScroll: true });
+    cameFrom = null;
+  }
   if (working) {
     bar.value = view.busy.fraction || 0;
     busyText.textContent = view.busy.text;
@@ -76,8 +80,18 @@ function showSteps() {
   choices.replaceChildren(...view.variations.map((step, i) => make('button', { type: 'button', title: step.label,
     'aria-label': `Take variation ${i + 1}`, 'aria-current': step.number === view.current ? 'true' : false,
     onclick: () => { if (!waiting) ask('take_variation', { number: step.number }); } },
-    make('img', { src: full(step.url), alt: step.label }))));
+    crop(step))));
   history.scrollLeft = history.scrollWidth;
+}
+
+function crop(step) {
+  // the part of a variation in which it differs from the others
+  const { x, y, width, height } = step.part;
+  const image = make('img', { src: full(step.url), alt: step.label });
+  Object.assign(image.style, { width: `${100 / width}%`, left: `${-100 * x / width}%`, top: `${-100 * y / height}%` });
+  const seen = make('span', { class: 'crop' }, image);
+  seen.style.aspectRatio = `${width * view.photo.width} / ${height * view.photo.height}`;
+  return seen;
 }
 
 const pixels = () => ({
@@ -123,6 +137,7 @@ function layout() {
   root.dataset.scale = scale;
   zoomText.textContent = `${Math.round((extending ? 1 : zoom) * 100)} %`;
   showDivider();
+  lookClose();
 }
 
 function showDivider() {
@@ -145,6 +160,7 @@ function setMode(name) {
 
 function setComparing(on) {
   comparing = on && Boolean(view.photo && view.photo.before);
+  lookClose();
   root.classList.toggle('comparing', comparing);
   compare.setAttribute('aria-pressed', String(comparing));
   if (comparing) { slider.value = 50; showDivider(); slider.focus(); }

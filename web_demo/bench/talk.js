@@ -11,6 +11,7 @@ let looked = 0;                  // when the page last looked
 let failing = 0;                 // since when nothing gets through; 0 while all is well
 let slow = 0;                    // looks in a row that were not answered
 let looking = false;
+let cameFrom = null;             // what had the focus when the work began
 
 const secret = () => Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 const address = (what) => `${base}/${what}?key=${encodeURIComponent(view.key || '')}&ticket=${encodeURIComponent(ticket)}`;
@@ -20,7 +21,10 @@ function ask(what, said = {}) {
   heard = looked = started = Date.now();
   asked += 1;
   ticket = secret();
-  if (what === 'run_erase' || what === 'run_extend') view.busy = { text: 'Starting', fraction: 0, ticket };
+  if (what === 'run_erase' || what === 'run_extend') {
+    view.busy = { text: 'Starting', fraction: 0, ticket };
+    cameFrom = document.activeElement;
+  }
   say('');
   trigger(what, { ...said, ticket, key: view.key || null });
   show();

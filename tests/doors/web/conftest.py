@@ -241,6 +241,9 @@ class Page:
         caught.value.save_as(path)
         return path
 
+    def places(self, *names: str) -> list[Any]:
+        return [self.tab.locator(f".bench .{name}").bounding_box() for name in names]
+
     @property
     def status(self) -> str:
         text: str = self.tab.locator(".bench .status").inner_text()

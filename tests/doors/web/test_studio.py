@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import errno
+import importlib
+import importlib.util
 import io
 import os
 import socket
@@ -35,6 +37,7 @@ from web_demo import runs, screen
 from web_demo.calls import Calls
 from web_demo.desk import Desk, clean_name
 from web_demo.folders import Folders
+from web_demo.loading import NoStubs
 from web_demo.studio import Limits, Studio
 from web_demo.tasks import Erasing, Settings, extending, settings
 from web_demo.words import sentence
@@ -611,6 +614,54 @@ def test_all_or_nothing_painted_is_noticed_before_an_engine_is_asked(
         assert view["busy"] is None
 
     asyncio.run(act())
+
+
+@pytest.mark.parametrize(
+    ("painted", "part"),
+    [
+        (Box(400, 300, 100, 20), Box(350, 210, 200, 200)),  # twice its longer side, round its middle
+        (Box(0, 590, 10, 10), Box(0, 440, 160, 160)),  # in a corner, and not too small to see
+        (Box(10, 10, 500, 30), Box(0, 0, 800, 600)),
+    ],
+)
+def test_a_variation_is_shown_where_it_differs(painted: Box, part: Box) -> None:
+    mask = np.zeros((600, 800), np.bool_)
+    mask[painted.slices] = True
+    assert Erasing(mask).part() == part
+
+
+def test_a_part_of_a_step_is_what_the_file_has_there(studio: Studio) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 2000, 4), np.uint8)  # finer than any copy
+    path = studio.folders.uploads / "fine.png"
+    Image.fromarray(pixels).save(path)
+
+    async def look() -> None:
+        view = await studio.open("a", {"path": str(path), "name": "fine.png"})
+        key, number = view["key"], str(view["current"])
+        made = await studio.part(key, number, "700,10,900,40")
+        assert made is not None
+        image = Image.open(io.BytesIO(made[0]))
+        assert (np.asarray(image) == pixels[10:50, 700:1600]).all()
+        for box in ("", "0,0,0,9", "0,0,2001,1", "-1,0,5,5", "5,5,-2,-2", "0,0,1", "a,0,1,1", f"0,0,{'9' * 5000},1"):
+            assert await studio.part(key, number, box) is None, box
+        for other in [(key, "7"), (key, "x"), ("", number), ("nobody", number)]:
+            assert await studio.part(*other, "0,0,5,5") is None
+
+    asyncio.run(look())
+
+
+def test_gradio_makes_no_stubs_of_its_components_while_it_is_loaded() -> None:
+    gradio = pytest.importorskip("gradio")
+    loaded = importlib.import_module("gradio.component_meta")
+    assert hasattr(loaded, "create_or_modify_pyi")  # else there is nothing to save any more
+    spec = NoStubs().find_spec(loaded.__name__, gradio.__path__)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.create_or_modify_pyi(object, "no component", []) is None
+    assert module.ComponentMeta is not loaded.ComponentMeta
+    assert NoStubs().find_spec("gradio.events", gradio.__path__) is None
 
 
 def test_without_gradio_the_command_says_what_to_install() -> None:
