@@ -248,8 +248,9 @@ def persistent(
 
 def _slice_attention(pipeline: Any) -> None:
     """As diffusers does, but an IP-Adapter's processors stay: those that compute slices cannot look at its picture."""
-    net = getattr(pipeline, "unet", None)
-    kept = {} if net is None else {name: one for name, one in net.attn_processors.items() if "IPAdapter" in repr(one)}
+    net: Any = getattr(pipeline, "unet", None)
+    processors = {} if net is None else net.attn_processors
+    kept = {name: one for name, one in processors.items() if "IPAdapter" in type(one).__name__}
     pipeline.enable_attention_slicing()
     if kept:
         net.set_attn_processor(net.attn_processors | kept)

@@ -450,8 +450,10 @@ def test_other_drawing_options_run_what_is_loaded_and_other_loading_options_do_n
 
 
 def test_nothing_is_fetched_and_what_is_missing_says_how_to_get_it(tmp_path, monkeypatch, empty_cache):
-    with pytest.raises(MissingWeights, match="no folder with a diffusers checkpoint"):
+    with pytest.raises(MissingWeights, match="holds no diffusers checkpoint"):
         registry.load(f"latent:{tmp_path}")
+    with pytest.raises(MissingWeights, match="there is no checkpoint called nowhere"):
+        registry.load("latent:nowhere")
     with pytest.raises(MissingWeights, match="is told what to run") as told:
         registry.load("latent")
     assert "latent:CHECKPOINT" in told.value.hint

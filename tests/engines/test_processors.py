@@ -1,4 +1,4 @@
-"""What puts processors into a U-Net's attention does not disturb the others: looking away, slices, a reference, LoRA."""
+"""What puts processors into a U-Net's attention leaves the others alone: looking away, slices, a reference, LoRA."""
 
 from __future__ import annotations
 
