@@ -113,7 +113,7 @@ def from_others(name: str, own: str) -> str:
     others write what stands before it, and do not see the rest. Raises UnknownEngine.
     """
     if name not in (known := open_to_others(own)):
-        raise UnknownEngine(f'the engine "{name:.60}" is not offered here', hint=f"choose one of {', '.join(known)}")
+        raise UnknownEngine(f'there is no engine "{name:.60}" on offer here', hint=f"choose one of {', '.join(known)}")
     return own if name == own.partition(":")[0] else name
 
 

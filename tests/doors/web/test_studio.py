@@ -640,7 +640,7 @@ def test_a_port_that_is_taken_is_said_and_leaves_nothing(tmp_path: Path) -> None
 def test_files_and_switches_of_the_server_are_not_the_page_s_to_name(studio: Studio, tmp_path: Path, name: str) -> None:
     photo = studio.folders.new_answer() / "photo.png"
     Image.fromarray(scene(40, 30)).save(photo)
-    with pytest.raises(UnknownEngine, match="is not offered here"):
+    with pytest.raises(UnknownEngine, match="on offer here"):
         studio.engine_of(name)
     studio.folders.is_upload = lambda path: True  # type: ignore[method-assign]
 
@@ -648,7 +648,7 @@ def test_files_and_switches_of_the_server_are_not_the_page_s_to_name(studio: Stu
         given = {"image": str(photo), "mask": str(photo), "engine": name, "seed": 0, "grow": "auto", "prompt": ""}
         return await Calls(studio).erase("somebody", lambda *_: None, **given)
 
-    with pytest.raises(UnknownEngine, match="is not offered here"):
+    with pytest.raises(UnknownEngine, match="on offer here"):
         asyncio.run(call())
 
 
