@@ -73,6 +73,7 @@ def measure(way: str, folder: str, side: int, steps: int) -> dict[str, Any]:
     if way == "diffusers":
         alone(folder, picture, hole, steps, mark)
     else:
+        os.environ.setdefault("ERASER_KEEP_MEMORY", "1")  # as the command does
         driven(folder, picture, hole, steps, mark, redirect=0.51 if "away" in way else 0.0)
     spans = np.diff(np.array(marks), axis=0)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -18,7 +18,7 @@ from eraser.errors import Cancelled, EngineError, EraserError, InputError, Outpu
 from eraser.geometry import Box, Size
 from eraser.margins import Amount
 from eraser.report import OnReport, Report
-from eraser.session import Eraser, OnStep
+from eraser.session import Eraser, OnStep, Way
 
 __version__ = "0.1.0"
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "errors",
     "outpaint",
     "replace_background",
+    "variations",
 ]
 
 
@@ -157,3 +158,25 @@ def replace_background(
         return session.replace_background(
             image, subject, prompt=prompt, seed=seed, match=match, soften=soften, on_step=on_step, on_report=on_report
         )
+
+
+def variations(
+    image: Any,
+    *given: Any,
+    count: int = 4,
+    way: Way = "erase",
+    engine: str = "auto",
+    seed: int = 0,
+    on_step: OnStep | None = None,
+    **asked: Any,
+) -> list[Any]:
+    """Several results to choose from, 1 to 64: what `erase(image, mask, seed=...)` gives for the seeds from `seed` on.
+
+    way    "erase", "outpaint" or "replace_background"; what that function takes beside these stands in `given` and
+           `asked`, as in `variations("beach.jpg", "mask.png", prompt="a bench", engine="latent:sd15")`
+
+    One after the other, or side by side where the engine has several devices: a checkpoint on two GPUs paints two at
+    a time. `on_report` is heard once for each, as it comes to its end, with the seed in it. Raises what `way` raises.
+    """
+    with Eraser(engine) as session:
+        return session.variations(image, *given, count=count, way=way, seed=seed, on_step=on_step, **asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -9,7 +10,9 @@ from collections.abc import Sequence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; `arguments` defaults to those of the process."""
     from eraser.cli import run
+    from eraser.engines.heap import KEEP
 
+    os.environ.setdefault(KEEP, "1")
     return run(sys.argv[1:] if arguments is None else list(arguments))
 
 

@@ -148,6 +148,7 @@ def engines(as_json: bool) -> None:
     from dataclasses import asdict
 
     import eraser
+    from eraser import doctor as examination
 
     infos = eraser.engines()
     if as_json:
@@ -159,7 +160,9 @@ def engines(as_json: bool) -> None:
         files = lines_of_weights(info.name)
         weights = f"; {info.weights}" if info.weights and not files else ""
         click.echo(f"  licence {info.licence}; runs on {info.needs}{weights}")
-        if info.extra:
+        if info.takes_prompt:
+            click.echo("  takes a prompt")
+        if info.extra and examination.lacks(info.extra):
             click.echo(f"  first: pip install 'magic-eraser[{info.extra}]'")
         for line in files:
             click.echo(f"  {line}")

@@ -135,6 +135,11 @@ def packages() -> Iterator[Finding]:
             yield Finding("packages", f"extra {extra}", "ok", ", ".join(f"{n} {v}" for n, v in versions.items()))
 
 
+def lacks(extra: str) -> bool:
+    """Whether a package of this extra is not installed."""
+    return any(installed(name) is None for name in EXTRAS.get(extra, ()))
+
+
 def fewer_bits() -> Iterator[Finding]:
     """Which package would load large checkpoints in fewer bits."""
     if importlib.util.find_spec("torch") is None:

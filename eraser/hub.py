@@ -79,7 +79,14 @@ def index(folder: Path) -> dict[str, Any]:
     """What model_index.json says. Raises MissingWeights and DamagedWeights."""
     file = folder / INDEX
     if not file.is_file():
-        raise MissingWeights(f"{folder} is no folder with a diffusers checkpoint", hint=f"it holds a file {INDEX}")
+        if not folder.is_dir():
+            raise MissingWeights(
+                f"there is no checkpoint called {folder}, and no folder",
+                hint="eraser models list tells the names; a folder's path is looked for from where you are",
+            )
+        raise MissingWeights(
+            f"{folder} holds no diffusers checkpoint", hint=f"name the folder in which its {INDEX} lies"
+        )
     try:
         said = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eraser import painting
-from eraser.errors import InputError, OutputError
+from eraser.errors import InputError, MissingWeights, OutputError
 from eraser.marks import Marks
-from eraser.painting import Writing
+from eraser.painting import Painted, Writing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,13 +34,16 @@ SHAPES = ("left", "top", "right", "bottom", "aspect", "size")
       eraser redo clean.jpg.json                          writes clean-redone.jpg
       The photo and the mask lie elsewhere by now:
         eraser redo clean.jpg.json --photo old/beach.jpg --mask old/mask.png -o again.jpg
+      So does the engine's file, of which a sidecar holds the path as it was written:
+        eraser redo clean.jpg.json --engine "onnx:models/my-eraser.onnx"
     """,
 )
 @click.argument("sidecar", type=click.Path(path_type=Path))
 @click.option("--photo", type=click.Path(path_type=Path), help="Where the photo is now.")
 @click.option("--mask", type=click.Path(path_type=Path), help="Where the mask is now.")
+@click.option("--engine", help="The engine's name now, where it holds a path that is another by now.")
 @painting.writing
-def redo(sidecar: Path, photo: Path | None, mask: Path | None, writing: Writing) -> None:
+def redo(sidecar: Path, photo: Path | None, mask: Path | None, engine: str | None, writing: Writing) -> None:
     """Make a result again from SIDECAR, the JSON file that --report wrote.
 
     Photo and mask must be the very files: their sums are checked. Where the machine, a version or the weights are
@@ -66,7 +69,7 @@ def redo(sidecar: Path, photo: Path | None, mask: Path | None, writing: Writing)
     def work(session: Eraser, **hearing: Any) -> Photo:
         return _painted(session, told, picture, hole, where, **hearing)
 
-    painted = painting.run(told.report["engine"], work, writing, start)
+    painted = _with_engine(str(told.report["engine"]), engine, lambda name: painting.run(name, work, writing, start))
     same = sidecars.sum_of_pixels(painted.photo.pixels) == told.output.get("pixels_sha256")
     others = _differences(told, painted.report, hole)
     inputs = {"mask": where, "marks": told.marks, "shape": told.shape, "hole": hole}
@@ -74,6 +77,21 @@ def redo(sidecar: Path, photo: Path | None, mask: Path | None, writing: Writing)
     painting.finish(painted, path, writing, source=source, inputs=inputs, more=more)
     if not writing.as_json:
         _tell(same, others, quiet=writing.quiet)
+
+
+def _with_engine(before: str, now: str | None, run: Callable[[str], Painted]) -> Painted:
+    if now is not None and now.partition(":")[0] != before.partition(":")[0]:
+        raise InputError(
+            f'the first result is by the engine "{before}", not by "{now}"',
+            hint="name the same engine, or leave it out",
+        )
+    try:
+        return run(now or before)
+    except MissingWeights as error:
+        if now is not None or ":" not in before:
+            raise
+        hint = f'{error.hint}; or name the engine with --engine, if the path in "{before}" is another by now'
+        raise MissingWeights(error.message, hint=hint.removeprefix("; or ")) from error
 
 
 def _hole(told: Sidecar, picture: Photo, mask: Path | None) -> np.ndarray | None:

@@ -7,24 +7,24 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from eraser import background
-from eraser.canvas import Canvas, View, extend
+from eraser.canvas import Canvas, extend
 from eraser.compose import compose
 from eraser.engines import registry
 from eraser.engines.base import EngineInfo, Progress
-from eraser.engines.lanes import side_by_side
-from eraser.errors import Cancelled, EngineError, OutOfMemory, OutOfRange
+from eraser.engines.lanes import lanes_of, side_by_side
+from eraser.errors import EngineError, OutOfRange
+from eraser.fillings import MOST_SEED, OnStep, best_of, check_seed, drive, paint, scaled, whole
 from eraser.geometry import Box, Size
-from eraser.judge import Verdict, judge
 from eraser.margins import Amount, margins
 from eraser.masks import Grow, prepare
 from eraser.mattes import softened, to_alpha
 from eraser.pictures import Picture, is_photo
-from eraser.report import Attempt, OnReport, Part, Recorder, Report, versions
+from eraser.report import OnReport, Recorder, Report, versions
 from eraser.window import Window, windows
 
 if TYPE_CHECKING:
@@ -35,9 +35,8 @@ if TYPE_CHECKING:
     Image: TypeAlias = PillowImage | np.ndarray | Photo | str | Path
     Mask: TypeAlias = PillowImage | np.ndarray | Box | Photo | str | Path
 
-OnStep = Callable[[Progress], object]
-MOST_SEED = 2**63 - 1
-MOST_TRIES = 16
+Way = Literal["erase", "outpaint", "replace_background"]
+MOST_VARIATIONS = 64
 
 
 class Eraser:
@@ -94,7 +93,7 @@ class Eraser:
             make_opaque=make_opaque,
             on_report=on_report,
         )
-        return _drive(steps, on_step)
+        return drive(steps, on_step)
 
     def outpaint(
         self,
@@ -126,7 +125,7 @@ class Eraser:
             prompt=prompt,
             on_report=on_report,
         )
-        return _drive(steps, on_step)
+        return drive(steps, on_step)
 
     def replace_background(
         self,
@@ -144,7 +143,22 @@ class Eraser:
         steps = self.replace_background_steps(
             image, subject, prompt=prompt, seed=seed, match=match, soften=soften, on_report=on_report
         )
-        return _drive(steps, on_step)
+        return drive(steps, on_step)
+
+    def variations(
+        self,
+        image: Image,
+        *given: Any,
+        count: int = 4,
+        way: Way = "erase",
+        seed: int = 0,
+        on_step: OnStep | None = None,
+        **asked: Any,
+    ) -> list[Any]:
+        """Several results to choose from; see `eraser.variations`."""
+        steps = self.variations_steps(image, *given, count=count, way=way, seed=seed, **asked)
+        results: list[Any] = drive(steps, on_step)
+        return results
 
     def erase_steps(
         self,
@@ -159,7 +173,7 @@ class Eraser:
         on_report: OnReport | None = None,
     ) -> Generator[Progress, None, Any]:
         """`erase` as a generator: yields Progress, returns the image. Stop iterating, and nothing has happened."""
-        _check_seed(seed, tries)
+        check_seed(seed, tries)
         recorder = Recorder()
         picture = Picture.open(image)
         hole = prepare(mask, picture.size, grow)
@@ -187,7 +201,7 @@ class Eraser:
         on_report: OnReport | None = None,
     ) -> Generator[Progress, None, Any]:
         """`outpaint` as a generator: yields Progress, returns the image."""
-        _check_seed(seed, tries)
+        check_seed(seed, tries)
         recorder = Recorder()
         picture = Picture.open(image)
         sides = margins(picture.size, left=left, top=top, right=right, bottom=bottom, aspect=aspect, size=size)
@@ -210,7 +224,7 @@ class Eraser:
         on_report: OnReport | None = None,
     ) -> Generator[Progress, None, Any]:
         """`replace_background` as a generator: yields Progress, returns the image."""
-        _check_seed(seed, 1)
+        check_seed(seed, 1)
         background.check_match(match)
         self._check_words(prompt)
         recorder = Recorder()
@@ -221,7 +235,7 @@ class Eraser:
         whole = picture.size.box
         record = recorder.part(whole, int(np.count_nonzero(canvas.hole)))
         # one seed: fillings are told apart by how they fit what is around them, and a background need not be like that
-        drawn = yield from _scaled(self._best_of(view, seed, 1, prompt, record), 0.0, 0.95, whole)
+        drawn = yield from scaled(best_of(self._engine, view, seed, 1, prompt, record), 0.0, 0.95, whole)
         yield Progress(0.95, "light and edges")
         painted = background.put_behind(canvas, shares, scale, drawn, match)
         colour = picture.writable()
@@ -236,6 +250,33 @@ class Eraser:
         yield Progress(1.0, "the new background is in place")
         return self._said(result, recorder)
 
+    def variations_steps(
+        self, image: Image, *given: Any, count: int = 4, way: Way = "erase", seed: int = 0, **asked: Any
+    ) -> Generator[Progress, None, list[Any]]:
+        """`variations` as a generator: yields Progress, returns the results in the order of their seeds."""
+        check_seed(seed, 1)
+        whole("number of variations", count, 1, MOST_VARIATIONS)
+        if way not in get_args(Way):
+            raise OutOfRange(f'there are no variations of "{way}"', hint=f"choose {', '.join(get_args(Way))}")
+        if isinstance(image, (str, Path)):
+            from eraser import files
+
+            image = files.read(Path(image))
+        steps_of = getattr(self, f"{way}_steps")
+        seeds = [(int(seed) + number) % (MOST_SEED + 1) for number in range(count)]
+        makers = [partial(steps_of, image, *given, seed=seed, **asked) for seed in seeds]
+        results: list[Any] = [None] * count
+        done = [0.0] * count
+        with closing(side_by_side(makers, lanes_of(self._engine))) as told:
+            for number, step in told:
+                if isinstance(step, Progress):
+                    done[number] = step.fraction
+                    note = f"variation {number + 1} of {count}: {step.note}"
+                    yield replace(step, fraction=min(1.0, sum(done) / count), note=note)
+                else:
+                    results[number], done[number] = step.result, 1.0
+        return results
+
     def _fill(
         self,
         canvas: Canvas,
@@ -247,7 +288,7 @@ class Eraser:
     ) -> Generator[Progress, None, np.ndarray]:
         self._check_prompt(prompt)
         work = replace(canvas, colour=writable())
-        return (yield from self._paint(work, windows(canvas.hole), seed, tries, prompt, recorder))
+        return (yield from paint(self._engine, work, windows(canvas.hole), seed, tries, prompt, recorder))
 
     def paint_steps(
         self,
@@ -264,68 +305,13 @@ class Eraser:
         The canvas may be cut from a larger one, the parts being the larger one's windows relative to the cut: an
         engine sees a window and nothing else, so the same pixels come out.
         """
-        _check_seed(seed, tries)
+        check_seed(seed, tries)
         self._check_prompt(prompt)
         recorder = Recorder()
-        colour = yield from self._paint(canvas, parts, seed, tries, prompt, recorder)
+        colour = yield from paint(self._engine, canvas, parts, seed, tries, prompt, recorder)
         if on_report is not None:
             on_report(self._report("paint", recorder, seed, tries, prompt, {}, canvas.size))
         return colour
-
-    def _paint(
-        self, canvas: Canvas, parts: list[Window], seed: int, tries: int, prompt: str | None, recorder: Recorder
-    ) -> Generator[Progress, None, np.ndarray]:
-        total = sum(part.hole_pixels for part in parts)
-        unpainted = canvas.hole.copy() if len(parts) > 1 else canvas.hole
-        # borrows its arrays, so each part sees what the parts before it painted
-        work = replace(canvas, hole=unpainted)
-        done = 0
-        for part in parts:
-            record, before = recorder.part(part.box, part.hole_pixels), recorder.seconds
-            view, scale = work.view(part.box)
-            steps = self._best_of(view, seed, tries, prompt, record)
-            filling = yield from _scaled(steps, done / total, part.hole_pixels / total, part.box)
-            target = part.target.relative_to(part.box)
-            compose(work.colour, unpainted, filling[target.slices], part.target, scale=scale, out=work.colour)
-            done += part.hole_pixels
-            if len(parts) > 1:
-                unpainted[part.target.slices] = False
-            record.seconds = recorder.seconds - before
-        return work.colour
-
-    def _best_of(
-        self, view: View, seed: int, tries: int, prompt: str | None, record: Part
-    ) -> Generator[Progress, None, np.ndarray]:
-        """The filling, out of those of `tries` seeds in a row, that shows least of what was erased and fits its
-        surroundings best."""
-        attempts = [Attempt((int(seed) + number) % (MOST_SEED + 1)) for number in range(tries)]
-        record.attempts.extend(attempts)
-        if tries == 1:
-            steps = self._engine.fill(view, seed=attempts[0].seed, prompt=prompt)
-            return (yield from _scaled(steps, 0.0, 1.0, None, "", attempts[0]))
-        erased = None
-        if view.erased is not None and prompt is None:  # words may well ask for what was there
-            erased = view.erased(Box(0, 0, view.size.width, view.size.height))
-        makers = [partial(self._engine.fill, view, seed=attempt.seed, prompt=prompt) for attempt in attempts]
-        done = [0.0] * tries
-        best: tuple[int, Verdict, np.ndarray] | None = None
-        with closing(side_by_side(makers, getattr(self._engine, "lanes", 1))) as told:
-            for number, step in told:
-                if isinstance(step, Progress):
-                    attempts[number].hear(step.facts)
-                    done[number] = step.fraction
-                    note = f"try {number + 1} of {tries}: {step.note}"
-                    yield replace(step, fraction=min(1.0, sum(done) / tries), note=note)
-                    continue
-                filling, done[number] = step.result, 1.0
-                verdict = judge(np.where(view.hole[:, :, None], filling, view.pixels), view.hole, erased)
-                attempts[number].verdict = verdict
-                if best is None or (verdict.rank, number) < (best[1].rank, best[0]):
-                    best = number, verdict, filling
-        assert best is not None, "there is at least one try"
-        record.kept = best[0]
-        yield Progress(1.0, f"kept seed {attempts[best[0]].seed}: {best[1].words}")
-        return best[2]
 
     def _report(
         self,
@@ -375,51 +361,3 @@ class Eraser:
             )
         if not isinstance(prompt, str) or not prompt.strip():
             raise OutOfRange("the prompt says nothing", hint="say what is to be behind the subject")
-
-
-def _check_seed(seed: int, tries: int) -> None:
-    for name, number, least, most in (("seed", seed, 0, MOST_SEED), ("number of tries", tries, 1, MOST_TRIES)):
-        if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or not least <= number <= most:
-            raise OutOfRange(f"the {name} is {number!r}", hint=f"give a whole number from {least} to {most}")
-
-
-def _scaled(
-    steps: Generator[Progress, None, np.ndarray],
-    start: float,
-    share: float,
-    box: Box | None,
-    note: str = "",
-    attempt: Attempt | None = None,
-) -> Generator[Progress, None, np.ndarray]:
-    """Pass progress on as a share of a larger one's, with a note before its own; returns what the steps return.
-
-    attempt: hears the facts on the way
-    """
-    try:
-        while True:
-            step = next(steps)
-            if attempt is not None and step.facts:
-                attempt.hear(step.facts)
-            yield replace(step, fraction=min(1.0, start + share * step.fraction), note=note + step.note, box=box)
-    except StopIteration as finished:
-        filling: np.ndarray = finished.value
-        return filling
-    finally:
-        steps.close()
-
-
-def _drive(steps: Generator[Progress, None, Any], on_step: OnStep | None) -> Any:
-    """Run to the end; `on_step` returning False cancels."""
-    try:
-        while True:
-            progress = next(steps)
-            if on_step is not None and on_step(progress) is False:
-                raise Cancelled(f"cancelled at {progress.fraction:.0%}", hint="nothing was changed")
-    except StopIteration as finished:
-        return finished.value
-    except MemoryError as error:
-        raise OutOfMemory(
-            "memory ran out while painting", hint="close other programs, or erase in several smaller parts"
-        ) from error
-    finally:
-        steps.close()

@@ -17,6 +17,8 @@ from eraser.errors import MissingExtra
     Examples:
       On this machine, in the browser:
         eraser web
+      With a diffusion checkpoint, which others may then use but not change:
+        eraser web --engine "latent:sd15?steps=20"
       For others in your network, two jobs at a time:
         eraser web --host 0.0.0.0 --port 8080 --jobs 2 --no-open
     """,
@@ -60,8 +62,8 @@ def web(
 
     from eraser.engines import registry
 
-    if engine != registry.AUTO and engine not in registry.ENTRIES:
-        registry.load(engine)  # says which there are
+    if engine != registry.AUTO:
+        registry.check(engine)
     if find_spec("gradio") is None:
         raise MissingExtra("the web page needs the package gradio", hint="pip install 'magic-eraser[web]'")
     click.echo("starting ...", err=True)

@@ -40,6 +40,58 @@ def single_file(folder: Path, file: Path) -> Path:
     return file
 
 
+def single_file_xl(folder: Path, file: Path) -> Path:
+    """A folder of stable_diffusion_xl as one file: its second words' encoder in OpenCLIP's layout."""
+    import torch
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from safetensors.torch import save_file
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+    given: dict[str, Any] = {"local_files_only": True}
+    unet = UNet2DConditionModel.from_pretrained(str(folder), subfolder="unet", **given)
+    vae = AutoencoderKL.from_pretrained(str(folder), subfolder="vae", **given)
+    first = CLIPTextModel.from_pretrained(str(folder), subfolder="text_encoder", **given)
+    second = CLIPTextModelWithProjection.from_pretrained(str(folder), subfolder="text_encoder_2", **given)
+    held = {}
+    for name, value in unet.state_dict().items():
+        added = re.sub(r"add_embedding\.linear_(\d)", lambda m: f"label_emb.0.{2 * int(m[1]) - 2}", name)
+        held[f"model.diffusion_model.{added if added != name else of_unet(name)}"] = value
+    held |= {f"first_stage_model.{of_vae(name)}": value for name, value in vae.state_dict().items()}
+    for name in [name for name in held if re.search(r"mid\.attn_1\.(q|k|v|proj_out)\.weight", name)]:
+        held[name] = held[name][:, :, None, None]
+    for name, value in first.state_dict().items():
+        long = name if name.startswith("text_model.") else f"text_model.{name}"
+        held[f"conditioner.embedders.0.transformer.{long}"] = value
+    fused: dict[str, dict[str, Any]] = {}
+    for name, value in second.state_dict().items():
+        name = name.removeprefix("text_model.")
+        if part := re.fullmatch(r"(encoder\.layers\.\d+\.self_attn)\.([qkv])_proj\.(weight|bias)", name):
+            fused.setdefault(f"{of_open_clip(part[1])}.in_proj_{part[3]}", {})[part[2]] = value
+        elif name == "text_projection.weight":
+            held["conditioner.embedders.1.model.text_projection"] = value.T
+        else:
+            held[f"conditioner.embedders.1.model.{of_open_clip(name)}"] = value
+    for name, parts in fused.items():
+        held[f"conditioner.embedders.1.model.{name}"] = torch.cat([parts[one] for one in "qkv"])
+    save_file({name: value.contiguous() for name, value in held.items()}, file)
+    return file
+
+
+def of_open_clip(name: str) -> str:
+    for new, old in {
+        "embeddings.token_embedding.weight": "token_embedding.weight",
+        "embeddings.position_embedding.weight": "positional_embedding",
+        "final_layer_norm": "ln_final",
+        "encoder.layers": "transformer.resblocks",
+        "self_attn": "attn",
+        "layer_norm": "ln_",
+        "mlp.fc1": "mlp.c_fc",
+        "mlp.fc2": "mlp.c_proj",
+    }.items():
+        name = name.replace(new, old)
+    return name
+
+
 def of_unet(name: str) -> str:
     for new, old in ENDS.items():
         if name.startswith(new + "."):

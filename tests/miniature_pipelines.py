@@ -24,12 +24,12 @@ def tokenizer(folder: Path) -> Any:
     return CLIPTokenizer.from_pretrained(str(folder), local_files_only=True, model_max_length=77)
 
 
-def text_encoder(tokens: Any, *, projects: bool = False) -> Any:
+def text_encoder(tokens: Any, *, projects: bool = False, width: int = 32) -> Any:
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     config = CLIPTextConfig(
         vocab_size=len(tokens),
-        hidden_size=32,
+        hidden_size=width,
         intermediate_size=37,
         num_hidden_layers=2,
         num_attention_heads=4,
@@ -113,7 +113,7 @@ def stable_diffusion_xl(folder: Path) -> Path:
     tokens = tokenizer(folder.with_name(folder.name + "-tokens"))
     unet = network(
         9,
-        cross_attention_dim=64,
+        cross_attention_dim=80,
         attention_head_dim=(2, 4),
         use_linear_projection=True,
         addition_embed_type="text_time",
@@ -124,7 +124,7 @@ def stable_diffusion_xl(folder: Path) -> Path:
     diffusers.StableDiffusionXLInpaintPipeline(
         vae=autoencoder(),
         text_encoder=text_encoder(tokens),
-        text_encoder_2=text_encoder(tokens, projects=True),
+        text_encoder_2=text_encoder(tokens, projects=True, width=48),  # by which single files tell it from the first
         tokenizer=tokens,
         tokenizer_2=tokens,
         unet=unet,

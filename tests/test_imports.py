@@ -42,7 +42,7 @@ FLOORS = {
         "xmp",
     ],
     2: ["engines", "hub", "tensor_files", "weights"],
-    3: ["background", "plans", "report", "session", "sidecar", ""],  # "" is the package itself
+    3: ["background", "fillings", "plans", "report", "session", "sidecar", ""],  # "" is the package itself
     4: [
         "__main__",
         "background_commands",

@@ -12,10 +12,11 @@ import pytest
 import eraser
 from eraser.engines import registry
 from eraser.engines.base import EngineInfo, Progress
+from eraser.fillings import MOST_SEED
 from eraser.geometry import Box, Size
 from eraser.provenance import PATCHES, TRAINED
 from eraser.report import Attempt, Recorder, Report, plain, versions
-from eraser.session import MOST_SEED, Eraser
+from eraser.session import Eraser
 
 BOX = Box(8, 8, 6, 5)
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import eraser
-from eraser import session as session_module
+from eraser import fillings
 from eraser.errors import (
     Cancelled,
     EmptyHole,
@@ -455,7 +455,7 @@ def test_the_judge_of_several_tries_sees_what_was_erased_unless_words_or_a_margi
         given.append(erased)
         return judge(pixels, hole, erased)
 
-    monkeypatch.setattr(session_module, "judge", watched)
+    monkeypatch.setattr(fillings, "judge", watched)
     image, reports = photo(), []
     session.erase(image, BOX, seed=3, tries=2, grow=0, on_report=reports.append)
     assert len(given) == 2

@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 import eraser
+from eraser.engines import registry
 from web_demo.calls import Calls
 from web_demo.studio import EXAMPLES, Studio
 from web_demo.tasks import settings
@@ -68,7 +69,9 @@ def _paths(value: Any) -> Iterator[str]:
 def build(studio: Studio) -> gr.Blocks:
     """The page and its API. Nothing starts yet."""
     infos = eraser.engines()
-    with_prompt = [info.name for info in infos if info.takes_prompt]
+    offered = registry.open_to_others(studio.engine)
+    with_prompt = [info.name for info in infos if info.takes_prompt and info.name in offered]
+    chosen = studio.engine.partition(":")[0]
     with Page(title=TITLE, analytics_enabled=False, fill_width=True) as page:
         page.is_upload = studio.folders.is_upload
         gr.HTML(
@@ -88,7 +91,11 @@ def build(studio: Studio) -> gr.Blocks:
         )
         with gr.Accordion("Advanced", open=False, elem_id="advanced"), gr.Row():
             engine = gr.Dropdown(
-                engine_choices(infos), value=studio.engine, label="Engine", info="Which program paints.", min_width=220
+                engine_choices(infos, offered),
+                value=chosen,
+                label="Engine",
+                info="Which program paints.",
+                min_width=220,
             )
             # no minimum and no precision: Gradio would refuse in words of its own, which the page does not hear
             seed = gr.Number(0, label="Seed", info="Another number, another result.", min_width=140)
@@ -100,7 +107,7 @@ def build(studio: Studio) -> gr.Blocks:
                 min_width=220,
             )
             prompt = gr.Textbox(
-                label="What is to be there instead", visible=studio.engine in with_prompt, max_length=500, min_width=220
+                label="What is to be there instead", visible=chosen in with_prompt, max_length=500, min_width=220
             )
         if with_prompt:
             engine.change(
@@ -127,7 +134,9 @@ def _wire(studio: Studio, calls: Calls, page: gr.Blocks, bench: Any, advanced: l
     async def run_erase(
         engine: Any, seed: Any, grow: Any, prompt: Any, event: gr.EventData, request: gr.Request
     ) -> AsyncGenerator[Any, None]:
-        views = studio.erase(request.session_hash, _said(event), lambda: settings(engine, seed, grow, prompt))
+        views = studio.erase(
+            request.session_hash, _said(event), lambda: settings(studio.engine_of(engine), seed, grow, prompt)
+        )
         async with contextlib.aclosing(views):
             async for view in views:
                 yield view
@@ -135,7 +144,9 @@ def _wire(studio: Studio, calls: Calls, page: gr.Blocks, bench: Any, advanced: l
     async def run_extend(
         engine: Any, seed: Any, grow: Any, prompt: Any, event: gr.EventData, request: gr.Request
     ) -> AsyncGenerator[Any, None]:
-        views = studio.extend(request.session_hash, _said(event), lambda: settings(engine, seed, "auto", prompt))
+        views = studio.extend(
+            request.session_hash, _said(event), lambda: settings(studio.engine_of(engine), seed, "auto", prompt)
+        )
         async with contextlib.aclosing(views):
             async for view in views:
                 yield view
@@ -181,7 +192,7 @@ def _api(calls: Calls) -> None:
     with gr.Row(visible=False):
         image = gr.File(label="image", type="filepath")
         mask = gr.File(label="mask", type="filepath")
-        engine = gr.Textbox(calls.studio.engine, label="engine")
+        engine = gr.Textbox(calls.studio.engine.partition(":")[0], label="engine")
         seed = gr.Number(0, label="seed")
         grow = gr.Textbox("auto", label="grow")
         prompt = gr.Textbox("", label="prompt")
@@ -217,8 +228,9 @@ def _said(event: gr.EventData) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def engine_choices(infos: Iterable[eraser.EngineInfo]) -> list[tuple[str, str]]:
-    return [("choose for me", "auto"), *((f"{info.name}: {info.summary}", info.name) for info in infos)]
+def engine_choices(infos: Iterable[eraser.EngineInfo], offered: Iterable[str]) -> list[tuple[str, str]]:
+    named = [(f"{info.name}: {info.summary}", info.name) for info in infos if info.name in offered]
+    return [("choose for me", registry.AUTO), *named]
 
 
 def example_thumb(name: str) -> str:

@@ -103,7 +103,7 @@ class Calls:
         def work(job: Job) -> Generator[Progress, None, str]:
             self._check_size(source)
             photo = files.read(source)
-            result = yield from make(Eraser(engine or self.studio.engine), photo)
+            result = yield from make(Eraser(self.studio.engine_of(engine)), photo)
             suffix = name.suffix if name.suffix.lower() in files.FORMATS else ".png"
             folders.check_room(result.pixels.nbytes)
             try:

@@ -14,9 +14,10 @@ import numpy as np
 
 from eraser.engines.base import Progress
 from eraser.errors import Cancelled, InputError, ServiceError
+from eraser.fillings import MOST_SEED
 from eraser.geometry import Box
 from eraser.serve.jobs import Job
-from eraser.session import MOST_SEED, Eraser
+from eraser.session import Eraser
 from web_demo.desk import Desk, Step
 from web_demo.tasks import Settings, Task
 from web_demo.work import Line, News
@@ -117,7 +118,7 @@ class Run:
             session = Eraser(settings.engine)
             photo = yield from task.steps(session, desk.photo(base), settings)
             step = desk.result(photo, base, task, settings.seed, time.monotonic() - start)
-            return step, session.info.name, session.device
+            return step, session.info.name.partition(":")[0], session.device
 
         self.words, self.news, self.preview, self.whole = words, News(0, 0.0, ""), None, task.whole(base.size)
         if self.ticket in self._tab.stopped:  # pressed before the work reached the server

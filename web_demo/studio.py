@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from eraser.engines import registry
 from eraser.errors import EraserError, InputError
 from eraser.geometry import Box
 from eraser.session import Eraser
@@ -92,6 +93,10 @@ class Studio:
         self._needed.wait(FIRST_PAGE)
         if not self.line.closed:
             Eraser(self.engine).erase(np.zeros((32, 32, 3), np.uint8), Box(12, 12, 6, 6))
+
+    def engine_of(self, name: Any) -> str:
+        """The engine that somebody chose, this page's own where they did not. Raises UnknownEngine."""
+        return registry.from_others(str(name), self.engine) if name else self.engine
 
     def need_engine(self) -> None:
         """Somebody will soon press a button."""

@@ -11,9 +11,10 @@ import numpy as np
 from eraser import masks
 from eraser.engines.base import Progress
 from eraser.errors import EmptyHole, NothingKnown, OutOfRange
+from eraser.fillings import MOST_SEED
 from eraser.geometry import Box, Size
 from eraser.margins import margins
-from eraser.session import MOST_SEED, Eraser
+from eraser.session import Eraser
 from web_demo import screen
 
 if TYPE_CHECKING:

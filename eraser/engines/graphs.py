@@ -23,7 +23,9 @@ class Graph:
 
     def __init__(self, path: Path, *, device: str, threads: int) -> None:
         if not path.is_file():
-            raise MissingWeights(f"there is no file {path}")
+            raise MissingWeights(
+                f"there is no file {path}", hint="name the ONNX file by its path, seen from where you are"
+            )
         self._path, self._device, self._threads = path, device, threads
         self._changing = threading.Lock()
         self.trouble = ""

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import os
 
+KEEP = "ERASER_KEEP_MEMORY"  # 1 or 0; the eraser command, whose process is its own, takes 1 where it is not set
 TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
 
 
 def keep_freed_memory() -> bool:
-    """For the whole process; whether this system's malloc can be told.
+    """For the whole process, if `ERASER_KEEP_MEMORY` is 1; whether this system's malloc was told.
 
-    A thread's own arena holds no large blocks, so each would be mapped and cleared anew: half of a step's time.
+    Somebody else's process is not ours to change, so Python's callers must ask for it. A thread's own arena holds no
+    large blocks, so each would be mapped and cleared anew: half of a step's time.
     """
+    if os.environ.get(KEEP) != "1":
+        return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it, musl does not
     if mallopt is None:
         return False

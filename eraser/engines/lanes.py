@@ -18,6 +18,11 @@ class Finished:
     result: Any
 
 
+def lanes_of(engine: object) -> int:
+    """How many fillings an engine can have under way without one waiting for the other."""
+    return int(getattr(engine, "lanes", 1))
+
+
 def side_by_side(makers: Sequence[Callable[[], Steps]], lanes: int) -> Generator[tuple[int, Progress | Finished]]:
     """Run every generator that `makers` make, at most `lanes` at a time: yields (its number, a step or its end).
 

@@ -127,7 +127,8 @@ class LatentEngine:
             else:
                 drawing = yield from self._invent(view, box, seed, prompt)
         filled = yield from told(carry(view, drawing, seed=seed, workers=self._workers), "", 0.7, 0.3)
-        filled = with_grain(filled, view.hole, seed)
+        if view.lends_texture:
+            filled = with_grain(filled, view.hole, seed)
         rim = seam(filled, view.hole)
         yield Progress(1.0, "finished", facts={} if rim is None else {"seam": round(rim, 3)})
         return filled

@@ -134,7 +134,7 @@ RECORDS = {
         ),
         Options(side=1024, steps=50, guidance=30.0),
         "40 GB of GPU memory, or 28 GB with its parts in turn",
-        "the best filling there is of these, trained for inpainting",
+        "the largest of these that was trained for inpainting",
     ),
     "qwen-image": Record(
         Repository(

@@ -16,6 +16,7 @@ import numpy as np
 
 from eraser.canvas import View
 from eraser.engines.base import EngineInfo, Progress
+from eraser.engines.film import with_grain
 from eraser.engines.frame import shown, shrink, surroundings, told, trouble_with, widened, without_a_drawing
 from eraser.engines.graphs import Graph
 from eraser.engines.onnx_records import RANGES, RECORDS, Convention
@@ -154,7 +155,8 @@ class OnnxEngine:
         trouble = self._eraser.trouble
         facts = {"warnings": [trouble]} if trouble else {}
         yield Progress(0.4, trouble or note, functools.partial(shown, view, drawing), facts=facts)
-        return (yield from told(carry(view, drawing, seed=seed, workers=self._workers), "", 0.4, 0.6))
+        filled = yield from told(carry(view, drawing, seed=seed, workers=self._workers), "", 0.4, 0.6)
+        return with_grain(filled, view.hole, seed) if view.lends_texture else filled
 
     def window(self, view: View) -> Box:
         """What the graph sees of a view: as much as it can without the hole getting smaller for it."""

@@ -181,7 +181,7 @@ class Placed:
             if switch is not None:
                 switch()
         if plan.sliced:
-            pipeline.enable_attention_slicing()
+            _slice_attention(pipeline)
         place = self.device.torch
         match plan.where:
             case "whole":
@@ -244,6 +244,16 @@ def persistent(
             if placed.generation == generation:  # nobody else has answered it
                 placed.cheaper()
         yield most, None
+
+
+def _slice_attention(pipeline: Any) -> None:
+    """As diffusers does, but an IP-Adapter's processors stay: those that compute slices cannot look at its picture."""
+    net: Any = getattr(pipeline, "unet", None)
+    processors = {} if net is None else net.attn_processors
+    kept = {name: one for name, one in processors.items() if "IPAdapter" in type(one).__name__}
+    pipeline.enable_attention_slicing()
+    if kept:
+        net.set_attn_processor(net.attn_processors | kept)
 
 
 @contextlib.contextmanager

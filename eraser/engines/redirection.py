@@ -74,11 +74,12 @@ class RedirectedAttention:
         **more: Any,
     ) -> Any:
         run: Redirection | None = getattr(self.here, "redirection", None)
+        last = (temb, *rest) if temb is not None or rest else ()  # which the processors of slices do not take
         places = None
         if run is not None and encoder_hidden_states is None and attention_mask is None and hidden_states.ndim == 3:
             places = run.places(hidden_states.shape[1], hidden_states.device) if self.depth > 1 - run.share else None
         if run is None or places is None:
-            return self.stock(attn, hidden_states, encoder_hidden_states, attention_mask, temb, *rest, **more)
+            return self.stock(attn, hidden_states, encoder_hidden_states, attention_mask, *last, **more)
         batch = len(hidden_states)
         alone = batch // 2 if run.guided() and batch % 2 == 0 else 0
         looking = hidden_states[alone:]
@@ -87,12 +88,12 @@ class RedirectedAttention:
         if run.done < EVEN_UNTIL and attn.to_q.bias is None and attn.norm_q is None:
             looking = looking.clone()
             looking[:, places[1]] *= EVEN  # queries are linear in it, and similarities in queries
-        away = self.stock(attn, looking, outside, None, temb, *rest, **more)
+        away = self.stock(attn, looking, outside, None, *last, **more)
         if not alone:
             return away
         import torch
 
-        left = self.stock(attn, hidden_states[:alone], None, None, temb, *rest, **more)
+        left = self.stock(attn, hidden_states[:alone], None, None, *last, **more)
         return torch.cat([left, away])
 
 

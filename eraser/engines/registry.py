@@ -106,6 +106,23 @@ def check(name: str) -> tuple[str, str]:
     return head, argument
 
 
+def from_others(name: str, own: str) -> str:
+    """The engine for a name that somebody else chose than whoever runs this program; own: what that one chose.
+
+    What stands behind a colon names files of this machine and turns switches, the safety checker's among them. So
+    others write what stands before it, and do not see the rest. Raises UnknownEngine.
+    """
+    if name not in (known := open_to_others(own)):
+        raise UnknownEngine(f'there is no engine "{name:.60}" on offer here', hint=f"choose one of {', '.join(known)}")
+    return own if name == own.partition(":")[0] else name
+
+
+def open_to_others(own: str) -> list[str]:
+    """The names that `from_others` knows."""
+    whole = [entry.info.name for entry in ENTRIES.values() if not entry.takes]
+    return list(dict.fromkeys([AUTO, *whole, own.partition(":")[0]]))
+
+
 def spelt(entry: Entry) -> str:
     """The name as one writes it, like onnx:FILE."""
     return f"{entry.info.name}:{entry.takes}" if entry.takes else entry.info.name

@@ -17,6 +17,7 @@ from fastapi import FastAPI, File, Form, Request, Response, UploadFile
 from eraser import files
 from eraser.background import MATCH
 from eraser.errors import BadRequest, InputError, OutOfRange
+from eraser.fillings import MOST_SEED, MOST_TRIES
 from eraser.geometry import Box
 from eraser.masks import Grow
 from eraser.mattes import MOST_REACH
@@ -25,7 +26,7 @@ from eraser.serve import fills
 from eraser.serve.guard import DISK_ERRORS, disk_full
 from eraser.serve.jobs import Job, Steps
 from eraser.serve.service import Service
-from eraser.session import MOST_SEED, MOST_TRIES, Eraser
+from eraser.session import Eraser
 
 MEDIA_TYPES = {
     "JPEG": "image/jpeg", "PNG": "image/png", "TIFF": "image/tiff", "WEBP": "image/webp", "GIF": "image/gif",

@@ -14,13 +14,14 @@ import numpy as np
 from eraser import wire
 from eraser.canvas import Canvas
 from eraser.errors import BadRequest, TooLarge
+from eraser.fillings import MOST_SEED, MOST_TRIES
 from eraser.geometry import Box, Size
 from eraser.layouts import Layout, split
 from eraser.plans import Plan, plan_erase, plan_extend
 from eraser.report import Report
 from eraser.serve.guard import Receive, Send, report
 from eraser.serve.jobs import Job, Steps, Worker
-from eraser.session import MOST_SEED, MOST_TRIES, Eraser
+from eraser.session import Eraser
 
 DTYPES = {"u8": "u1", "u16": "<u2", "half": "<f2", "float": "<f4", "double": "<f8"}
 LAYOUTS = {1: Layout(1), 2: Layout(1, has_alpha=True), 3: Layout(3), 4: Layout(3, has_alpha=True)}

@@ -350,6 +350,15 @@ def test_engines_are_listed_for_people_and_for_scripts(command: Callable[..., An
     assert [info["name"] for info in json.loads(command("engines --json").out)["engines"]] == names
 
 
+@pytest.mark.parametrize("here", [True, False])
+def test_an_extra_is_asked_for_where_it_is_missing_alone(
+    command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, here: bool
+) -> None:
+    monkeypatch.setattr("eraser.doctor.installed", lambda name: "1.0" if here else None)
+    assert ("first: pip install 'magic-eraser[diffusion]'" in command("engines").out) is not here
+    assert "takes a prompt" in command("engines").out
+
+
 def test_weights_are_brought_listed_checked_and_removed(
     command: Callable[..., Any], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 
 import eraser
 from eraser import cli, sidecar
+from eraser.engines import registry
 from eraser.errors import InputError
 from eraser.files import read
 from eraser.provenance import DIGITAL_SOURCE_TYPE, PATCHES, TRAINED
@@ -191,6 +192,26 @@ def test_a_trained_engine_is_named_with_its_weights_and_other_weights_are_told(c
     (folder / "a.png.json").write_text(json.dumps(told))
     (difference,) = json.loads(command("redo a.png.json -o c.png --json").out)["differences"]
     assert difference.startswith("sha256 was ffff")
+
+
+def test_an_engine_s_file_that_lies_elsewhere_is_asked_for_and_named(command: Command, folder: Path) -> None:
+    pytest.importorskip("onnx")
+    miniatures.migan(folder / "tiny.onnx")
+    command("erase photo.png mask.png --engine onnx:tiny.onnx --report -o a.png")
+    (folder / "models").mkdir()
+    for file in ("tiny.onnx", "tiny.json"):
+        shutil.copy(folder / file, folder / "models" / file)
+    (folder / "tiny.onnx").rename(folder / "away.onnx")
+    (folder / "tiny.json").unlink()
+    registry._load.cache_clear()  # as in a process of its own
+    gone = command("redo a.png.json -o b.png")
+    assert gone.code == cli.ENGINE_CANNOT
+    assert "there is no file tiny.onnx" in gone.err
+    assert "--engine" in gone.err
+    assert "bit for bit" in command("redo a.png.json -o b.png --engine onnx:models/tiny.onnx").out
+    other = command("redo a.png.json -o c.png --engine patch")
+    assert other.code == cli.BAD_INPUT
+    assert "is by the engine" in other.err
 
 
 def test_a_fallback_is_told_and_not_called_trained(command: Command, folder: Path) -> None:

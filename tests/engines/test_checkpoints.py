@@ -158,6 +158,12 @@ def test_a_single_file_draws_what_its_folder_draws(sd, one_file, plain):
     assert np.array_equal(drawing(Loading(str(one_file), "file", configs=str(sd))), plain)
 
 
+def test_a_single_file_of_xl_with_its_two_encoders_draws_what_its_folder_draws(tmp_path):
+    folder = made.stable_diffusion_xl(tmp_path / "xl")
+    file = extras.single_file_xl(folder, tmp_path / "one.safetensors")
+    assert np.allclose(drawing(Loading(str(file), "file", configs=str(folder))), drawing(folder), atol=1e-5)
+
+
 def test_a_single_file_is_described_by_the_folder_of_its_name_or_by_its_family_in_the_cache(
     sd, one_file, plain, tmp_path, empty_cache
 ):
@@ -221,7 +227,7 @@ def test_a_lora_adds_its_product_to_the_weights_by_its_weight(sd, look, plain):
     [
         ("sd", "flux", "is for a transformer, the checkpoint is a U-Net"),
         ("flux", "sd", "is for a U-Net, the checkpoint is a transformer"),
-        ("sd", "xl", "a model of words 64 wide, the checkpoint is a model of words 32 wide"),
+        ("sd", "xl", "a model of words 80 wide, the checkpoint is a model of words 32 wide"),
         ("flux", "z", "does not fit a FluxFillPipeline"),
         ("sd", "one", "is no LoRA"),
     ],
@@ -450,8 +456,10 @@ def test_other_drawing_options_run_what_is_loaded_and_other_loading_options_do_n
 
 
 def test_nothing_is_fetched_and_what_is_missing_says_how_to_get_it(tmp_path, monkeypatch, empty_cache):
-    with pytest.raises(MissingWeights, match="no folder with a diffusers checkpoint"):
+    with pytest.raises(MissingWeights, match="holds no diffusers checkpoint"):
         registry.load(f"latent:{tmp_path}")
+    with pytest.raises(MissingWeights, match="there is no checkpoint called nowhere"):
+        registry.load("latent:nowhere")
     with pytest.raises(MissingWeights, match="is told what to run") as told:
         registry.load("latent")
     assert "latent:CHECKPOINT" in told.value.hint

@@ -160,6 +160,17 @@ def test_what_the_graph_does_to_known_pixels_is_never_seen(tmp_path):
     assert np.array_equal(drawing.pixels[~view.hole], truth[~view.hole])
 
 
+@pytest.mark.parametrize("lends", [True, False])
+def test_a_smooth_drawing_gets_the_photos_grain_unless_the_photo_lends_none(tmp_path, lends):
+    path = miniatures.eraser(tmp_path / "plain.onnx", FREE, size="any")
+    noise = np.random.default_rng(0).normal(0, 0.06, (160, 160, 3)).astype(np.float32)
+    pixels = np.clip(slope(160, 160) * 0.5 + noise, -1, 1)
+    view = replace(view_with(pixels, Box(60, 60, 40, 40)), lends_texture=lends)
+    filled, _ = fill(engine_of(path, FREE), view)
+    inner = filled[70:90, 70:90]
+    assert (np.abs(np.diff(inner, axis=1)).mean() > 0.03) == lends
+
+
 @pytest.mark.parametrize(
     ("channels", "hole", "words"), [(4, Box(5, 5, 9, 9), "CMYK"), (3, Box(0, 0, 40, 40), "nothing is known")]
 )

@@ -172,6 +172,9 @@ def test_what_the_photo_has_nothing_alike_for_gets_the_photos_grain():
     assert np.abs(inner.mean(axis=(0, 1)) - [0.8, -0.8, 0.3]).max() < 0.05  # the drawing's own colours
     assert inner.std(axis=(0, 1)) == pytest.approx(0.05, rel=0.25)
     assert seen[-1].facts["seam"] > 1.4  # a ball is a ball: its edge is told
+    engine = LatentEngine(INFO, Recorder(np.array([0.8, -0.8, 0.3])), Options(), threads=1)
+    behind, _ = run(engine.fill(View(pixels, hole, lends_texture=False), seed=0, prompt="a red ball"))
+    assert behind[85:115, 85:115].std(axis=(0, 1)).max() < 1e-4  # what lies around is a subject's, not the background's
 
 
 def test_what_the_model_cannot_draw_is_left_to_the_patch_engine_unless_there_is_a_prompt():

@@ -23,8 +23,9 @@ from PIL import Image
 
 import eraser
 from eraser import files
+from eraser.engines import registry
 from eraser.engines.base import Progress
-from eraser.errors import Cancelled, InputError, OutOfRange, SizeMismatch
+from eraser.errors import Cancelled, InputError, OutOfRange, SizeMismatch, UnknownEngine
 from eraser.geometry import Box, Size
 from eraser.provenance import DIGITAL_SOURCE_TYPE, TRAINED
 from eraser.serve.jobs import Job
@@ -684,3 +685,32 @@ def test_a_port_that_is_taken_is_said_and_leaves_nothing(tmp_path: Path) -> None
     assert done.returncode == 2
     assert f"the port {port} on 127.0.0.1 cannot be used" in done.stderr
     assert list(tmp_path.glob("magic-eraser-web-*")) == []
+
+
+@pytest.mark.parametrize("name", ["onnx:/etc/passwd", "latent:sd15?safety=off", "latent"])
+def test_files_and_switches_of_the_server_are_not_the_page_s_to_name(studio: Studio, tmp_path: Path, name: str) -> None:
+    photo = studio.folders.new_answer() / "photo.png"
+    Image.fromarray(scene(40, 30)).save(photo)
+    with pytest.raises(UnknownEngine, match="on offer here"):
+        studio.engine_of(name)
+    studio.folders.is_upload = lambda path: True  # type: ignore[method-assign]
+
+    async def call() -> str:
+        given = {"image": str(photo), "mask": str(photo), "engine": name, "seed": 0, "grow": "auto", "prompt": ""}
+        return await Calls(studio).erase("somebody", lambda *_: None, **given)
+
+    with pytest.raises(UnknownEngine, match="on offer here"):
+        asyncio.run(call())
+
+
+def test_the_page_offers_the_server_s_own_engine_without_its_path(tmp_path: Path) -> None:
+    from web_demo.app import engine_choices
+
+    made = Studio(engine="latent:/home/somebody/model", folders=Folders(keep_seconds=60, parent=tmp_path))
+    try:
+        assert made.engine_of("latent") == made.engine_of("") == made.engine
+        offered = engine_choices(eraser.engines(), registry.open_to_others(made.engine))
+        assert [name for _, name in offered] == ["auto", "patch", "lama", "migan", "latent"]
+        assert "somebody" not in str(offered)
+    finally:
+        made.close()
