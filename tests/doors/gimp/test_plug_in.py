@@ -171,7 +171,9 @@ def test_quality_is_how_often_it_is_painted(quality, tries, plug_in, fake, toy, 
 
 def test_the_qualities_of_that_test_paint_different_things(image):
     """Or it would show nothing."""
-    painted = [eraser.erase(image.layers[0].pixels, image.selection, seed=OPTIONS["seed"], tries=n, grow=0) for n in (1, 3, 6)]
+    painted = [
+        eraser.erase(image.layers[0].pixels, image.selection, seed=OPTIONS["seed"], tries=n, grow=0) for n in (1, 3, 6)
+    ]
     assert not (painted[0] == painted[1]).all()
     assert not (painted[1] == painted[2]).all()
 
