@@ -31,6 +31,8 @@ CHANNELS = 4
 CELL_SHIFT = 3  # how often sources are used is counted in runs of 8 pixels
 DEPTH_UNIT = 8  # rim distances are kept in eighths of a pixel
 ROUGH = np.float32(0.5)  # of the texture channel, above its least, from which votes are as sharp as can be
+FALL_STEPS = 32  # of the table below, between 1 and 1/e
+FALL = np.exp(-(np.arange(12 * FALL_STEPS) + 0.5) / FALL_STEPS).astype(np.float32)  # np.exp takes ten times as long
 DEPTH_TABLE = 2 * 4 * DEPTH_UNIT  # centre and pixel of one patch differ by less than 4 pixels
 
 
@@ -232,7 +234,10 @@ def vote(image, colours, width, pixels, low, high, field, cost, depth, weights, 
                     continue
                 weight = weights[depth[centre] - depth[pixel] + middle]
                 if sharp > 0:
-                    weight *= np.exp(np.float32(least - cost[centre]) * sharp)
+                    further = np.float32(cost[centre] - least) * sharp * FALL_STEPS
+                    if further >= FALL.size:
+                        continue
+                    weight *= FALL[np.int64(further)]
                 source = field[centre] - shift
                 for c in range(channels):
                     out[k, c] += weight * image[source, c]

@@ -391,7 +391,8 @@ def test_vote_is_the_weighted_mean_of_the_patches_over_a_pixel(seed, sharpness):
             smooth = min(1.0, (image[field[pixel], colours] + 1) / kernels.ROUGH)
         share = weights[inward + kernels.DEPTH_TABLE // 2] * np.exp(-(costs - costs.min()) * sharpness * smooth)
         expected = np.average([picture[place] for _, place in over], axis=0, weights=share)
-        assert out[k] == pytest.approx(expected, abs=2e-4)
+        # a table stands for the exponential, so that a weight is off by up to 1.6 %
+        assert out[k] == pytest.approx(expected, abs=2e-2 if sharpness else 2e-4)
 
 
 def test_a_vote_without_a_patch_is_nan():
