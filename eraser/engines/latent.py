@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from eraser.canvas import View
-from eraser.engines import devices, few_steps, registry
+from eraser.engines import checkpoints, devices, few_steps, registry
 from eraser.engines.attempts import Attempts
 from eraser.engines.base import Engine, EngineInfo, Progress
 from eraser.engines.crew import Crew
@@ -56,6 +56,7 @@ def load(info: EngineInfo, what: str) -> LatentEngine:
     if (record := RECORDS.get(what.partition("?")[0])) is not None:
         repository = record.repository
         info = replace(info, licence=f"{repository.licence}: {repository.limits}", needs=record.needs)
+    checkpoints.library()  # before anything asks torch for its devices
     loading, options, _ = few_steps.applied(what, loading, options)
     crew = _crew(loading, tuple(devices.wanted(wanted_device())))
     return LatentEngine(info, crew, options, prefill=_prefill(options.prefill))

@@ -573,3 +573,12 @@ def test_a_gpu_that_is_asked_for_and_not_had_is_told(sd, monkeypatch):
     monkeypatch.setenv("ERASER_DEVICE", "gpu")
     with pytest.raises(EngineError, match="no GPU here"):
         registry.load(f"latent:{replace(Loading(str(sd), 'folder')).place}?steps=7")
+
+
+def test_without_torch_any_latent_engine_is_one_sentence(monkeypatch):
+    for name in ("torch", "diffusers"):
+        monkeypatch.setitem(sys.modules, name, None)
+    registry._load.cache_clear()
+    for name in ("latent:sd15", "latent:somewhere"):
+        with pytest.raises(MissingExtra, match="is not installed"):
+            registry.load(name)
