@@ -145,10 +145,10 @@ def test_a_line_across_a_hole_comes_out_straight():
     hole = np.hypot(y - 180, x - 180) < 70
     canvas = Canvas(np.where(hole[:, :, None], 0, truth).astype(np.float32), hole)
 
-    def worst(recipe: Recipe) -> float:
+    def worst(recipe: Recipe, seed: int) -> float:
         """The largest error of a column's line, in pixels."""
         view, _ = canvas.view(canvas.size.box)
-        steps = PatchEngine(registry.load("patch").info, recipe=recipe).fill(view, seed=0)
+        steps = PatchEngine(registry.load("patch").info, recipe=recipe).fill(view, seed=seed)
         while True:
             try:
                 next(steps)
@@ -156,5 +156,5 @@ def test_a_line_across_a_hole_comes_out_straight():
                 brightness = (finished.value + 1) / 2 - truth
                 return float(np.abs(brightness[140:220, 115:245].mean(axis=2).sum(axis=0) / 0.6).max())
 
-    assert worst(Recipe()) < 1.3
-    assert worst(Recipe(edge_targets=0)) > 1.6  # or this test shows nothing
+    assert np.median([worst(Recipe(), seed) for seed in range(3)]) < 1
+    assert worst(Recipe(edge_targets=0), 0) > 1.5  # or this test shows nothing
