@@ -13,7 +13,7 @@ def keep_freed_memory() -> bool:
     """For the whole process, if `ERASER_KEEP_MEMORY` is 1; whether this system's malloc was told.
 
     Somebody else's process is not ours to change, so Python's callers must ask for it. A thread's own arena holds no
-    large blocks, so each would be mapped and cleared anew: half of a step's time.
+    large blocks, so each would be mapped and cleared anew.
     """
     if os.environ.get(KEEP) != "1":
         return False

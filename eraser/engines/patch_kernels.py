@@ -32,7 +32,7 @@ CELL_SHIFT = 3  # how often sources are used is counted in runs of 8 pixels
 DEPTH_UNIT = 8  # rim distances are kept in eighths of a pixel
 ROUGH = np.float32(0.5)  # of the texture channel, above its least, from which votes are as sharp as can be
 FALL_STEPS = 32  # of the table below, between 1 and 1/e
-FALL = np.exp(-(np.arange(12 * FALL_STEPS) + 0.5) / FALL_STEPS).astype(np.float32)  # np.exp takes ten times as long
+FALL = np.exp(-(np.arange(12 * FALL_STEPS) + 0.5) / FALL_STEPS).astype(np.float32)  # instead of np.exp, which is slow
 DEPTH_TABLE = 2 * 4 * DEPTH_UNIT  # centre and pixel of one patch differ by less than 4 pixels
 
 
