@@ -13,6 +13,7 @@ from typing import Any, Literal
 from eraser import errors
 from eraser.background import MATCH
 from eraser.engines.base import EngineInfo, Progress
+from eraser.engines.heap import share_one_arena
 from eraser.engines.registry import engines
 from eraser.errors import Cancelled, EngineError, EraserError, InputError, OutputError
 from eraser.geometry import Box, Size
@@ -40,6 +41,8 @@ __all__ = [
     "replace_background",
     "variations",
 ]
+
+share_one_arena()  # only where the environment asks for it, and then before there are threads
 
 
 def erase(

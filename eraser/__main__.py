@@ -10,9 +10,10 @@ from collections.abc import Sequence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; `arguments` defaults to those of the process."""
     from eraser.cli import run
-    from eraser.engines.heap import KEEP
+    from eraser.engines.heap import KEEP, share_one_arena
 
     os.environ.setdefault(KEEP, "1")
+    share_one_arena()
     return run(sys.argv[1:] if arguments is None else list(arguments))
 
 

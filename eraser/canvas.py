@@ -86,8 +86,9 @@ class Scale:
     def decode(self, values: np.ndarray) -> np.ndarray:
         """Values in [-1, 1] (clipped) as native values: integers are rounded."""
         native = np.clip(values, -1, 1).astype(np.float64)
-        native *= self.half
-        native += self.middle
+        with np.errstate(over="ignore"):  # beside the largest float64 the ends are rounded beyond it, and clipped below
+            native *= self.half
+            native += self.middle
         if self.dtype == np.bool_:
             return native >= 0.5
         if self.dtype.kind in "iu":
@@ -276,6 +277,7 @@ def _known_range(colour: np.ndarray, known: np.ndarray) -> tuple[float, float]:
     if low > high:
         return 0.0, 1.0
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is outside low and high anyway
-        near, far = np.quantile(np.concatenate(samples).astype(np.float64), [0.005, 0.995])
-        spread = far / 2 - near / 2
-        return max(low, float(near - spread)), min(high, float(far + spread))
+        # halved first: quantiles lie between two values, whose difference may overflow
+        near, far = np.quantile(np.concatenate(samples).astype(np.float64) / 2, [0.005, 0.995])
+        spread = far - near
+        return max(low, float(2 * near - spread)), min(high, float(2 * far + spread))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -32,7 +32,13 @@ def test_every_integer_value_survives_the_way_there_and_back(dtype):
     assert scale.decode(encoded).dtype == values.dtype
 
 
+TOP = np.finfo(np.float64).max
+
+
 @given(hnp.arrays(np.float64, 12, elements=st.floats(allow_nan=False, allow_infinity=False)))
+@example(np.array([TOP] + [-1e292] * 11))
+@example(np.array([TOP] + [-TOP] * 11))
+@example(np.linspace(TOP * 0.9, TOP, 12))
 def test_floats_of_any_range_come_back_within_float32(values):
     colour = values.reshape(3, 4, 1)
     scale = Scale.of(colour, np.ones((3, 4), bool))

@@ -9,17 +9,28 @@ KEEP = "ERASER_KEEP_MEMORY"  # 1 or 0; the eraser command, whose process is its 
 TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
 
 
+def share_one_arena() -> bool:
+    """For the whole process, if `ERASER_KEEP_MEMORY` is 1; whether this system's malloc was told.
+
+    A thread's own arena holds no large blocks: each would be mapped and cleared anew, however much memory is kept.
+    glibc reads this once, when a second thread first asks for memory, so it is said when the process starts.
+    """
+    return _tell((ARENA_MAX, 1))
+
+
 def keep_freed_memory() -> bool:
     """For the whole process, if `ERASER_KEEP_MEMORY` is 1; whether this system's malloc was told.
 
-    Somebody else's process is not ours to change, so Python's callers must ask for it. A thread's own arena holds no
-    large blocks, so each would be mapped and cleared anew.
+    Somebody else's process is not ours to change, so Python's callers must ask for it.
     """
+    return _tell((MMAP_THRESHOLD, 1 << 30), (TRIM_THRESHOLD, (1 << 31) - 1))
+
+
+def _tell(*settings: tuple[int, int]) -> bool:
     if os.environ.get(KEEP) != "1":
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it, musl does not
     if mallopt is None:
         return False
-    asked = (ARENA_MAX, 1), (MMAP_THRESHOLD, 1 << 30), (TRIM_THRESHOLD, (1 << 31) - 1)
-    told = [mallopt(name, value) == 1 for name, value in asked]
+    told = [mallopt(name, value) == 1 for name, value in settings]
     return all(told)
