@@ -130,31 +130,22 @@ def follow(
     image: np.ndarray, hole: np.ndarray, places: np.ndarray, tangents: np.ndarray, half: int, colours: int
 ) -> Ends:
     """Walk from the places away from the hole, and keep those from which one and the same edge goes on."""
-    image, count = np.ascontiguousarray(image, np.float32), len(places)
+    image, known, count = np.ascontiguousarray(image, np.float32), ~hole, len(places)
     ways = np.zeros((count, 2), np.float32)
     profiles = np.zeros((count, 2 * half + 1, image.shape[2]), np.float32)
     changes, support = np.zeros(count, np.float32), np.zeros(count, np.float32)
-    kernels.follow(
-        image,
-        ~hole,
-        places,
-        tangents,
-        half,
-        REACH,
-        LEAST_REACH,
-        FARTHEST,
-        UNEVEN + UNLIKE,
-        colours,
-        ways,
-        profiles,
-        changes,
-        support,
-    )
+    room = np.empty(profiles.shape[1:], np.float32), np.empty((REACH, *profiles.shape[1:]), np.float32)
+    kernels.follow(image, known, places, tangents, half, REACH, LEAST_REACH, colours, ways, profiles, changes, *room)
     shown = profiles[:, :, :colours]
     variance = shown.var(axis=1).mean(axis=1)
     steps = np.sqrt((np.diff(shown, axis=1) ** 2).mean(axis=2)).max(axis=1)
     good = (changes >= 0) & (changes <= UNEVEN * variance) & (steps >= LEAST_STEP)
-    return Ends(*(part[good] for part in (places, ways, profiles, changes, variance, support)))
+    places, ways, profiles, changes, variance, support = (
+        part[good] for part in (places, ways, profiles, changes, variance, support)
+    )
+    beyond, allowed = places + REACH * ways, (UNEVEN + UNLIKE) * variance
+    kernels.trace(image, known, beyond, ways, half, FARTHEST - REACH, colours, profiles, allowed, *room, support)
+    return Ends(places, ways, profiles, changes, variance, np.minimum(REACH + support, FARTHEST))
 
 
 def match(ends: Ends, colours: int) -> np.ndarray:

@@ -21,7 +21,7 @@ class Recipe:
     coarsest_radius: float = 1.6  # pixels: how thick the hole is where painting starts
     starts: int = 8  # paintings of the coarse scales, of which the most consistent one goes on
     start_steps: int = 12
-    start_targets: int = 1500  # scales up to this many patches are painted several times
+    start_targets: int = 1000  # scales up to this many patches are painted several times
     first_noise: tuple[float, float, int] = (0.4, 0.04, 16)  # from, to, steps at the coarsest scale
     noise_share: float = 1.0  # of the surroundings' highest-octave energy, where finer scales start
     last_noise: float = 0.016

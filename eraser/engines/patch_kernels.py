@@ -11,6 +11,7 @@ and none of numba's threading layers, which abort or hang when several Python th
 
 from __future__ import annotations
 
+import functools
 import os
 
 import numpy as np
@@ -24,6 +25,9 @@ if "NUMBA_CACHE_DIR" not in os.environ:
 from llvmlite import ir
 from numba import njit, types  # after its cache folder is set
 from numba.extending import intrinsic
+
+# numpy's divisions are those of the processor; Python's, which raise, take longer to compile
+compiled = functools.partial(njit, nogil=True, cache=True, error_model="numpy")
 
 RADIUS = 2  # patches are 5x5: larger ones scored worse and cost more
 SIDE = 2 * RADIUS + 1
@@ -101,7 +105,7 @@ def next_random(state):
     return state
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@compiled(fastmath=True)
 def search(
     features,
     width,
@@ -183,7 +187,7 @@ def search(
         cost[target] = distance
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@compiled(fastmath=True)
 def foreignness(features, width, valid, examples, low, high, out):
     """For sources low:high the distance to the most similar of the example patches; 0 where there is no source."""
     stride = np.int64(width * CHANNELS)
@@ -199,7 +203,7 @@ def foreignness(features, width, valid, examples, low, high, out):
         out[source] = best
 
 
-@njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "arcp", "nsz"})  # NaN has a meaning here
+@compiled(fastmath={"reassoc", "contract", "arcp", "nsz"})  # NaN has a meaning here
 def vote(image, colours, width, pixels, low, high, field, cost, depth, weights, sharpness, out):
     """For pixels[low:high], the weighted mean of what the 25 patches over each would put there -> out[low:high].
 
@@ -246,7 +250,7 @@ def vote(image, colours, width, pixels, low, high, field, cost, depth, weights, 
             out[k, c] = out[k, c] / total if total > 0 else np.float32(np.nan)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def upsample_field(coarse, coarse_width, coarse_size, targets, width, size, valid, fallback, out):
     """Start a finer level's field from the coarser one: same offsets, doubled. fallback (T,): a source per target."""
     coarse_height = coarse_size // coarse_width
@@ -274,7 +278,7 @@ def upsample_field(coarse, coarse_width, coarse_size, targets, width, size, vali
         out[target] = best if best >= 0 else fallback[k]
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def rim_distance(hole, depth):
     """Chamfer distance (5, 7) / 5 to the nearest known pixel, in DEPTH_UNITs: (H, W) bool -> int16, 0 off the hole."""
     height, width = hole.shape
@@ -308,7 +312,7 @@ def rim_distance(hole, depth):
                 depth[y, x] = min(near, far)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def paint(features, pixels, values, colours, low, high):
     """Write values[low:high] (N, C) in [-1, 1], as bytes, into the features of these pixels.
 
@@ -324,7 +328,7 @@ def paint(features, pixels, values, colours, low, high):
             features[place + c] = np.uint8(min(max(level, np.float32(0)), np.float32(255)))
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@compiled(fastmath=True)
 def gradient_energy(grey, hole, low, high, energy, count):
     """Rows low:high of the sum of absolute differences to the right and lower neighbour, and how many are known.
 
@@ -346,7 +350,7 @@ def gradient_energy(grey, hole, low, high, energy, count):
             count[y, x] = pairs
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@compiled(fastmath=True)
 def box_ratio(energy, count, reach, low, high, ratio):
     """Rows low:high of sum(energy) / sum(count) over (2 reach + 1)² pixels; -1 where nothing counts."""
     height, width = energy.shape
@@ -363,7 +367,7 @@ def box_ratio(energy, count, reach, low, high, ratio):
             ratio[y, x] = above / below if below > np.float32(1e-3) else np.float32(-1)
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@compiled(fastmath=True)
 def sharpest_source(width, pixels, low, high, field, cost, depth, weight, label):
     """label[k] = the source pixel that the best patch over pixels[k] has in its place.
 
@@ -388,7 +392,7 @@ def sharpest_source(width, pixels, low, high, field, cost, depth, weight, label)
         label[k] = found
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@compiled(fastmath=True)
 def seam_steps(image, values, colours, width, hole_index, pixels, label, low, high, tolerance, smooth, steps):
     """For pixels[low:high], the sum over their four neighbours of (wanted - present) colour difference -> steps[k].
 
@@ -453,62 +457,44 @@ def seam_steps(image, values, colours, width, hole_index, pixels, label, low, hi
                         steps[k, c] += share * missing / (np.float32(1) + ratio * ratio * ratio * ratio)
 
 
-@njit(nogil=True, cache=True, fastmath=True)
-def relax(surface, source, anchor, right, down, low, high, parity):
-    """One half sweep (cells with (y + x) % 2 == parity, rows low:high) of Gauss and Seidel towards balance:
-    anchor * u + (sum over neighbours of tie * (u - neighbour)) + source = 0.
+@compiled(fastmath=True)
+def balance(surface, source, anchor, right, down, low, high, parity, rest):
+    """Rows low:high of anchor * u + (sum over neighbours of tie * (u - neighbour)) + source = 0, for u = surface.
 
-    surface, source (H, W, C) · anchor, right, down (H, W): the ties to 0 and to the next cells; all float32.
-    Cells without an anchor are left alone.
+    parity 0 or 1: a half sweep of Gauss and Seidel towards it, of the cells with (y + x) % 2 == parity. parity -1:
+    what is left of it -> rest. Cells without an anchor are left alone, and have no rest.
+    surface, source, rest (H, W, C) · anchor, right, down (H, W): the ties to 0 and to the next cells; all float32.
     """
     _, width, channels = surface.shape
+    step = 1 if parity < 0 else 2
     for y in range(low, high):
-        for x in range((y + parity) % 2, width, 2):
+        for x in range(0 if parity < 0 else (y + parity) % 2, width, step):
             if anchor[y, x] <= 0:
+                if parity < 0:
+                    for c in range(channels):
+                        rest[y, x, c] = 0
                 continue
             east, south = right[y, x], down[y, x]
             west = right[y, x - 1] if x > 0 else np.float32(0)
             north = down[y - 1, x] if y > 0 else np.float32(0)
             every = anchor[y, x] + east + south + west + north
             for c in range(channels):
-                total = -source[y, x, c]
+                total = source[y, x, c]
                 if east > 0:
-                    total += east * surface[y, x + 1, c]
+                    total -= east * surface[y, x + 1, c]
                 if south > 0:
-                    total += south * surface[y + 1, x, c]
+                    total -= south * surface[y + 1, x, c]
                 if west > 0:
-                    total += west * surface[y, x - 1, c]
+                    total -= west * surface[y, x - 1, c]
                 if north > 0:
-                    total += north * surface[y - 1, x, c]
-                surface[y, x, c] = total / every
+                    total -= north * surface[y - 1, x, c]
+                if parity < 0:
+                    rest[y, x, c] = total + every * surface[y, x, c]
+                else:
+                    surface[y, x, c] = -total / every
 
 
-@njit(nogil=True, cache=True, fastmath=True)
-def imbalance(surface, source, anchor, right, down, low, high, rest):
-    """Rows low:high of the left side of relax's equation -> rest (H, W, C); 0 where there is no anchor."""
-    _, width, channels = surface.shape
-    for y in range(low, high):
-        for x in range(width):
-            east, south = right[y, x], down[y, x]
-            west = right[y, x - 1] if x > 0 else np.float32(0)
-            north = down[y - 1, x] if y > 0 else np.float32(0)
-            for c in range(channels):
-                total = np.float32(0)
-                if anchor[y, x] > 0:
-                    here = surface[y, x, c]
-                    total = source[y, x, c] + anchor[y, x] * here
-                    if east > 0:
-                        total += east * (here - surface[y, x + 1, c])
-                    if south > 0:
-                        total += south * (here - surface[y + 1, x, c])
-                    if west > 0:
-                        total += west * (here - surface[y, x - 1, c])
-                    if north > 0:
-                        total += north * (here - surface[y - 1, x, c])
-                rest[y, x, c] = total
-
-
-@njit(nogil=True, cache=True, fastmath=True)
+@compiled(fastmath=True)
 def gather(fine, low, high, coarse):
     """Rows low:high of coarse (ceil(H/2), ceil(W/2), C): what `spread` would hand out, collected. The transpose."""
     height, width, channels = fine.shape
@@ -533,7 +519,7 @@ def gather(fine, low, high, coarse):
                     coarse[y, x, c] += tall * row
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@compiled(fastmath=True)
 def spread(coarse, anchor, low, high, fine):
     """Rows low:high: add coarse, doubled bilinearly, to fine (H, W, C) where there is an anchor (H, W)."""
     _, width, channels = fine.shape

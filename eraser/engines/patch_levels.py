@@ -6,7 +6,7 @@ import functools
 import math
 import os
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -50,11 +50,20 @@ class Workers:
         """Call kernel(strip number, low, high) over range(length), cut into at most 64 strips."""
         count = max(1, min(64, length // strip))
         bounds = [length * i // count for i in range(count + 1)]
-        if self._threads == 1 or count == 1:
-            for i in range(count):
+        strips = iter(range(count))  # whoever is free takes the next
+
+        def work() -> None:
+            for i in strips:
                 kernel(i, bounds[i], bounds[i + 1])
-        else:
-            list(self._running().map(kernel, range(count), bounds, bounds[1:]))
+
+        helpers = [self._running().submit(work) for _ in range(min(self._threads, count) - 1)]
+        try:
+            work()
+        finally:
+            wait([helper for helper in helpers if not helper.cancel()])
+        for helper in helpers:
+            if not helper.cancelled():
+                helper.result()
 
 
 @dataclass
@@ -103,13 +112,10 @@ class Level:
 
     @property
     def typical_cost(self) -> float:
-        """The median patch distance, of at most 10,000 targets; at least 1."""
+        """The lower median patch distance, of at most 10,000 targets; at least 1."""
         some = self.targets[:: max(1, len(self.targets) // 10_000)]
-        middle = [
-            (len(some) - 1) // 2,
-            len(some) // 2,
-        ]  # np.median does much more, and each step asks
-        return max(1.0, float(np.partition(self.cost[some], middle)[middle].mean()))
+        middle = (len(some) - 1) // 2  # np.median does much more, and each step asks
+        return max(1.0, float(np.partition(self.cost[some], middle)[middle]))
 
 
 def level_steps(

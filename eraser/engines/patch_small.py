@@ -12,7 +12,7 @@ import numpy as np
 from eraser.engines import patch_kernels as kernels
 from eraser.engines.patch_denoiser import Recipe
 from eraser.engines.patch_fields import depth_weights
-from eraser.engines.patch_kernels import njit
+from eraser.engines.patch_kernels import compiled
 from eraser.engines.patch_levels import STRIP, Level, Workers, features_of
 
 MOST_TARGETS = 2 * STRIP - 1  # patches of a scale that is a single strip
@@ -30,11 +30,12 @@ def paint_small(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A level of one strip, from its start to its end: its field and the hole's values. Costs are left in the level."""
     steps = len(sigmas) - 1
-    fields = np.stack([field, field])
+    field, other = field.copy(), field.copy()
     values = start.astype(np.float32)  # a copy
     share = max(1.0, (1 << kernels.CELL_SHIFT) * len(level.targets) / level.source_count)
     uses = np.arange(len(level.targets) + 1, dtype=np.float32)
     foreign = np.empty(0, np.int32) if level.foreign is None else (level.foreign * recipe.foreign).astype(np.int32)
+    runs = (len(level.valid) >> kernels.CELL_SHIFT) + 1
     last = paint_level(
         features_of(level, ALONE),
         level.image,
@@ -42,7 +43,8 @@ def paint_small(
         level.colours,
         level.targets,
         level.pixels,
-        fields,
+        field,
+        other,
         level.cost,
         level.valid,
         foreign,
@@ -59,11 +61,15 @@ def paint_small(
         recipe.sharp_steps,
         1 / (2 * recipe.sharpness),
         1 / (2 * recipe.last_sharpness),
+        np.empty_like(values),
+        np.empty(runs, np.int32),
+        np.empty(runs, np.int32),
+        np.empty(len(foreign), np.int32),
     )
-    return fields[last], values
+    return (field, other)[last], values
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def paint_level(
     features,
     image,
@@ -71,7 +77,8 @@ def paint_level(
     colours,
     targets,
     pixels,
-    fields,
+    field,
+    other,
     cost,
     valid,
     foreign,
@@ -88,21 +95,23 @@ def paint_level(
     sharp_steps,
     sharpness,
     last_sharpness,
+    noisy,
+    uses,
+    usage,
+    penalties,
 ):
     """Walk the noise down from sigmas[0] to 0; returns which of the two fields is the last.
 
-    fields (2, n) int32, both the start · values (N, C + 1) the start, overwritten with the result · noise (steps, N, C)
-    seeds  one per sweep · foreign (n,) int32 or empty · repetition (T + 1,) float32: penalty of a run of sources by how
-    often it is used, in median patch distances · sharpness: of the last sharp_steps votes but the very last, in inverse
-    median distances
+    field, other (n,) int32, both the start · values (N, C + 1) the start, overwritten with the result · noise
+    (steps, N, C) · seeds: one per sweep · foreign (n,) int32 or empty · repetition (T + 1,) float32: penalty of a run
+    of sources by how often it is used, in median patch distances · sharpness: of the last sharp_steps votes but the
+    very last, in inverse median distances · noisy, uses, usage, penalties: room, like values, one per run, and like
+    foreign
     """
     first, once = np.int64(0), np.int64(1)  # literals would have the kernels compiled once more
-    runs = (valid.size >> kernels.CELL_SHIFT) + 1
-    uses, usage = np.zeros(runs, np.int64), np.zeros(runs, np.int32)
-    penalties = np.zeros(foreign.size, np.int32)
-    noisy = np.empty_like(values)
-    typical = 0.0
-    here, turn = 0, 0
+    runs = usage.size
+    typical = np.float32(0)
+    turn = 0
     steps = sigmas.size - 1
     for step in range(steps):
         for k in range(pixels.size):
@@ -111,11 +120,12 @@ def paint_level(
                 noisy[k, c] = values[k, c] + extra
         kernels.paint(features, pixels, noisy, colours, first, pixels.size)
         for sweep in range(first_sweeps if step == 0 else sweeps):
-            uses[:] = 0
-            for k in range(targets.size):
-                uses[fields[here, targets[k]] >> kernels.CELL_SHIFT] += 1
             for run in range(runs):
-                usage[run] = np.int32(np.float32(typical) * repetition[uses[run]])
+                uses[run] = 0
+            for k in range(targets.size):
+                uses[field[targets[k]] >> kernels.CELL_SHIFT] += 1
+            for run in range(runs):
+                usage[run] = np.int32(typical * repetition[uses[run]])
             for source in range(foreign.size):
                 penalties[source] = usage[source >> kernels.CELL_SHIFT] + foreign[source]
             kernels.search(
@@ -124,8 +134,8 @@ def paint_level(
                 targets,
                 first,
                 targets.size,
-                fields[here],
-                fields[1 - here],
+                field,
+                other,
                 cost,
                 valid,
                 penalties if foreign.size else usage,
@@ -136,35 +146,27 @@ def paint_level(
                 sweep == 0,
                 seeds[turn] | 1,
             )
-            here, turn = 1 - here, turn + 1
+            field, other = other, field
+            turn += 1
             if sweep == 0:
-                typical = median(cost, targets)
+                typical = np.float32(max(1, median(cost, targets)))
         sharp = np.float32(0)
         if step >= steps - sharp_steps:
             sharp = np.float32((last_sharpness if step == steps - 1 else sharpness) / typical)
-        kernels.vote(
-            image, colours, width, pixels, first, pixels.size, fields[here], cost, depth, weights, sharp, values
-        )
-    return here
+        kernels.vote(image, colours, width, pixels, first, pixels.size, field, cost, depth, weights, sharp, values)
+    return turn & 1
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def median(cost, targets):
-    """The median of the targets' costs, at least 1."""
-    lower, upper = ranked(cost, targets, (targets.size - 1) // 2), ranked(cost, targets, targets.size // 2)
-    return max(1.0, (lower + upper) / 2)
-
-
-@njit(nogil=True, cache=True)
-def ranked(cost, targets, rank):
-    """The cost that `rank` others are not above, by halving the range: numba compiles no sort, which takes seconds."""
+    """The lower median of the targets' costs, by halving the range: numba compiles no sort, which takes seconds."""
     low, high = np.int64(0), np.int64(2**31 - 1)
     while low < high:
-        middle = (low + high) // 2
-        below = 0
+        middle = (low + high) >> 1
+        below = np.int64(0)
         for k in range(targets.size):
-            below += cost[targets[k]] <= middle
-        if below > rank:
+            below += np.int64(cost[targets[k]] <= middle)
+        if 2 * below >= targets.size:
             high = middle
         else:
             low = middle + 1

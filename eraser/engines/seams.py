@@ -23,6 +23,7 @@ CYCLES = 4  # of multigrid: each leaves a half of the error at worst, a fifth as
 SWEEPS = 1  # over both colours of the board, before and after each visit of the coarser scale
 COARSEST = 8  # cells of the longer side
 COARSEST_SWEEPS = 4
+LEFT_OVER = -1  # for the kernel: no half sweep, but what is left
 SMALL = 1_000_000  # pixels around a hole, up to which memory does not matter
 
 
@@ -147,7 +148,9 @@ def _cycle(surface: np.ndarray, source: np.ndarray, scales: list[Mesh], workers:
     _each_row(
         workers,
         surface,
-        lambda low, high: kernels.imbalance(surface, source, mesh.anchor, mesh.right, mesh.down, low, high, rest),
+        lambda low, high: kernels.balance(
+            surface, source, mesh.anchor, mesh.right, mesh.down, low, high, LEFT_OVER, rest
+        ),
     )
     below = np.empty((*coarser[0].anchor.shape, source.shape[2]), np.float32)
     _each_row(workers, below, lambda low, high: kernels.gather(rest, low, high, below))
@@ -160,7 +163,9 @@ def _cycle(surface: np.ndarray, source: np.ndarray, scales: list[Mesh], workers:
 
 def _relax(surface: np.ndarray, source: np.ndarray, mesh: Mesh, parities: list[int], workers: Workers) -> None:
     def half_sweep(parity: int) -> Callable[[int, int], object]:
-        return lambda low, high: kernels.relax(surface, source, mesh.anchor, mesh.right, mesh.down, low, high, parity)
+        return lambda low, high: kernels.balance(
+            surface, source, mesh.anchor, mesh.right, mesh.down, low, high, parity, surface
+        )
 
     for parity in parities:
         _each_row(workers, surface, half_sweep(parity))
@@ -177,4 +182,7 @@ def _pool(array: np.ndarray) -> np.ndarray:
 
 
 def _even(array: np.ndarray) -> np.ndarray:
-    return np.pad(array, [(0, length % 2) for length in array.shape])
+    height, width = array.shape
+    even = np.zeros((height + height % 2, width + width % 2), array.dtype)  # np.pad is slow
+    even[:height, :width] = array
+    return even
