@@ -106,7 +106,7 @@ def examine(settings: client.Settings) -> list[str]:
             )
         raise client.NoEraser(
             f"the Python {settings.python} has no magic-eraser that loads",
-            f"install it there: {settings.python} -m pip install magic-eraser",
+            f"install it there, from its clone: {settings.python} -m pip install CLONE",
         )
     findings = [f"magic-eraser {version} in {settings.python}"]
     done = _run([settings.python, "-E", "-P", "-m", "eraser", "doctor", "--json"], DOCTOR_SECONDS)

@@ -176,12 +176,12 @@ def _explain(settings: Settings, code: int) -> NoReturn:
     if "No module named eraser" in text or "No module named 'eraser'" in text:
         raise NoEraser(
             f"the Python {settings.python} has no magic-eraser",
-            f"install it there ({settings.python} -m pip install magic-eraser), or {SETUP}",
+            f"install it there, from its clone ({settings.python} -m pip install CLONE), or {SETUP}",
         )
     if "No module named" in text or "ImportError" in text:
         raise NoEraser(
             f"magic-eraser does not load in the Python {settings.python}{last}",
-            f"install it again: {settings.python} -m pip install --force-reinstall magic-eraser",
+            f"install it again, from its clone: {settings.python} -m pip install --force-reinstall CLONE",
         )
     if "nknown option: -P" in text:
         raise NoEraser(f"the Python {settings.python} is older than 3.11", SETUP)

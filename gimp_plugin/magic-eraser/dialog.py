@@ -227,8 +227,8 @@ class _SetUp:
         def found(answer: Any) -> None:
             if answer is None:
                 self._say(
-                    "No Python with magic-eraser was found. Install it (pipx install magic-eraser), or choose its "
-                    "Python with Browse."
+                    "No Python with magic-eraser was found. Install it as its README says, or choose its Python with "
+                    "Browse."
                 )
             else:
                 self._python.set_text(str(answer[0]))

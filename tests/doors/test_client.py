@@ -428,7 +428,7 @@ def test_an_interpreter_without_the_package(client: ModuleType, settings: Callab
     arguments = ("-I", "-S", *client.DEFAULT_ARGUMENTS[2:])  # -S: as an interpreter with nothing installed
     with pytest.raises(client.NoEraser) as caught:
         client.connect(settings(arguments=arguments))
-    check_sentence(caught, "has no magic-eraser", "-m pip install magic-eraser")
+    check_sentence(caught, "has no magic-eraser", "-m pip install CLONE")
 
 
 def test_a_package_that_does_not_load(client: ModuleType, settings: Callable[..., Any]) -> None:
