@@ -6,6 +6,9 @@ CONSTRAINTS ?= constraints-cpu.txt
 EXTRAS ?= dev,training,diffusion
 # Debian's name of the GIMP to test with: trixie for 3.0, forky for 3.2
 GIMP ?= trixie
+# of tests: much of a test's time is waiting, for servers, browsers and other programs. Each takes a file at a time, in the
+# order of tests/conftest.py
+PROCESSES ?= 2
 # a missing wheel fails at once instead of starting a compiler; pyvips itself is published as source, without C code to build
 WHEELS = --only-binary :all: --no-binary pyvips
 
@@ -25,7 +28,7 @@ web: $(VENV)/.installed
 test: check pytest
 
 pytest: $(VENV)/.installed-dev
-	ERASER_GIMP=$(GIMP) $(BIN)/pytest -q
+	ERASER_GIMP=$(GIMP) $(BIN)/pytest -q -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # the oldest versions that pyproject.toml allows; without Gradio, which wants a newer FastAPI than the package itself
 test-lowest:

@@ -39,7 +39,7 @@ def real(start_server: Callable[..., Server]) -> Server:
 @pytest.fixture(scope="session")
 def slow(start_server: Callable[..., Server]) -> Server:
     """With an engine of many steps of a fifth of a second, on a server of little patience."""
-    return start_server("--engine", "toy", "--steps", "100", "--step-seconds", "0.2", "--patience", "4")
+    return start_server("--engine", "toy", "--steps", "100", "--step-seconds", "0.2", "--patience", "3")
 
 
 @pytest.fixture(scope="session")

@@ -192,7 +192,7 @@ def test_without_a_mouse(real: Server, visit: Visit, photo: Path, tmp_path: Path
     assert redness(np.asarray(Image.open(page.save(tmp_path)))).sum() < redness(scene(480, 360)).sum() / 3
 
 
-@pytest.mark.parametrize(("width", "height"), [(4000, 3000), (6000, 4000)])
+@pytest.mark.parametrize(("width", "height"), [(2400, 1800), (6000, 4000)])
 def test_a_camera_s_photo_is_painted_on_a_copy_and_comes_back_whole(
     real: Server, visit: Visit, tmp_path: Path, width: int, height: int
 ) -> None:

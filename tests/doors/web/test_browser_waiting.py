@@ -146,7 +146,7 @@ def test_work_goes_on_while_the_connection_is_gone_for_a_moment(
 ) -> None:
     page = visit(cable)
     page.open(photo)
-    page.advance(prompt="15")  # steps, of a fifth of a second
+    page.advance(prompt="8")  # steps, of a fifth of a second: all within the patience
     page.stroke(*ACROSS)
     page.click("go")
     page.tab.wait_for_selector(".bench .preview:not([hidden])")
