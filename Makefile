@@ -11,6 +11,9 @@ GIMP ?= trixie
 PROCESSES ?= 2
 # a missing wheel fails at once instead of starting a compiler; pyvips itself is published as source, without C code to build
 WHEELS = --only-binary :all: --no-binary pyvips
+PIP_INSTALL = $(BIN)/pip install -q --disable-pip-version-check $(WHEELS) -c $(CONSTRAINTS)
+# what pip would do on one core takes the longest of the whole install; packages bring a few files that are no Python
+COMPILE = $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 
 # idle OpenMP threads that spin make a shared machine up to forty times slower
 export OMP_WAIT_POLICY = PASSIVE
@@ -22,7 +25,7 @@ demo: $(VENV)/.installed
 
 # the web page, opened in the browser
 web: $(VENV)/.installed
-	$(BIN)/pip install -q --disable-pip-version-check $(WHEELS) -c $(CONSTRAINTS) -e ".[web]"
+	$(PIP_INSTALL) -e ".[web]"
 	$(BIN)/eraser web
 
 test: check pytest
@@ -59,11 +62,13 @@ $(VENV)/bin/pip:
 	@echo "Installing into $(VENV); this takes a minute or so, and fetches a few hundred megabytes at the first time."
 
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/pip
-	$(BIN)/pip install -q --disable-pip-version-check $(WHEELS) -c $(CONSTRAINTS) -e .
+	$(PIP_INSTALL) --no-compile -e .
+	$(COMPILE)
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/pip
-	$(BIN)/pip install -q --disable-pip-version-check $(WHEELS) -c $(CONSTRAINTS) -e ".[$(EXTRAS)]"
+	$(PIP_INSTALL) --no-compile -e ".[$(EXTRAS)]"
+	$(COMPILE)
 	touch $@ $(VENV)/.installed
 
 clean:
