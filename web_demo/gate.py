@@ -36,9 +36,10 @@ class Gate:
         self.studio = studio
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer: Any = self.app
-        if scope["type"] == "http":
-            answer = await self._answer(Request(scope, receive)) or self.app
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        answer: Any = await self._answer(Request(scope, receive)) or self.app
         with self.studio.listening() if scope["path"].startswith(NEWS) else contextlib.nullcontext():
             await answer(scope, receive, send)
 
