@@ -6,8 +6,8 @@ CONSTRAINTS ?= constraints-cpu.txt
 EXTRAS ?= dev,training,diffusion
 # Debian's name of the GIMP to test with: trixie for 3.0, forky for 3.2
 GIMP ?= trixie
-# of tests: much of a test's time is waiting, for servers, browsers and other programs. Each takes a file at a time, in the
-# order of tests/conftest.py
+# of tests, which often wait for servers, browsers and other programs. Each takes a file at a time, in the order of
+# tests/conftest.py
 PROCESSES ?= 2
 # a missing wheel fails at once instead of starting a compiler; pyvips itself is published as source, without C code to build
 WHEELS = --only-binary :all: --no-binary pyvips

@@ -36,4 +36,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first: with several processes none works on at the end while the others have nothing left to do."""
     root = Path(__file__).parent
     places = {root / name: number for number, name in enumerate(LONG)}
+    assert all(place.is_file() for place in places), "a file of LONG is no longer there"
     items.sort(key=lambda item: places.get(item.path, len(LONG)))

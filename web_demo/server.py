@@ -76,10 +76,15 @@ def _launch(app: Any, page: Any, studio: Studio, *, host: str, port: int | None,
 
 def _close(page: Any) -> None:
     """Who still listens is cut off; Gradio alone would wait for them five seconds."""
-    if page.is_running:
-        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it tells of each of them
-        page.server.config.timeout_graceful_shutdown = 1
-    page.close(verbose=False)
+    told = logging.getLogger("uvicorn.error")  # of each of them, with a traceback
+    before = told.level
+    told.setLevel(logging.CRITICAL)
+    try:
+        if page.is_running:
+            page.server.config.timeout_graceful_shutdown = 1
+        page.close(verbose=False)
+    finally:
+        told.setLevel(before)
 
 
 @contextlib.contextmanager
