@@ -6,8 +6,14 @@ CONSTRAINTS ?= constraints-cpu.txt
 EXTRAS ?= dev,training,diffusion
 # Debian's name of the GIMP to test with: trixie for 3.0, forky for 3.2
 GIMP ?= trixie
+# of tests, which often wait for servers, browsers and other programs. Each takes a file at a time, in the order of
+# tests/conftest.py
+PROCESSES ?= 2
 # a missing wheel fails at once instead of starting a compiler; pyvips itself is published as source, without C code to build
 WHEELS = --only-binary :all: --no-binary pyvips
+PIP_INSTALL = $(BIN)/pip install -q --disable-pip-version-check $(WHEELS) -c $(CONSTRAINTS)
+# what pip would do on one core takes the longest of the whole install; packages bring a few files that are no Python
+COMPILE = $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 
 # idle OpenMP threads that spin make a shared machine up to forty times slower
 export OMP_WAIT_POLICY = PASSIVE
@@ -19,13 +25,13 @@ demo: $(VENV)/.installed
 
 # the web page, opened in the browser
 web: $(VENV)/.installed
-	$(BIN)/pip install -q --disable-pip-version-check $(WHEELS) -c $(CONSTRAINTS) -e ".[web]"
+	$(PIP_INSTALL) -e ".[web]"
 	$(BIN)/eraser web
 
 test: check pytest
 
 pytest: $(VENV)/.installed-dev
-	ERASER_GIMP=$(GIMP) $(BIN)/pytest -q
+	ERASER_GIMP=$(GIMP) $(BIN)/pytest -q -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # the oldest versions that pyproject.toml allows; without Gradio, which wants a newer FastAPI than the package itself
 test-lowest:
@@ -56,11 +62,13 @@ $(VENV)/bin/pip:
 	@echo "Installing into $(VENV); this takes a minute or so, and fetches a few hundred megabytes at the first time."
 
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/pip
-	$(BIN)/pip install -q --disable-pip-version-check $(WHEELS) -c $(CONSTRAINTS) -e .
+	$(PIP_INSTALL) --no-compile -e .
+	$(COMPILE)
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/pip
-	$(BIN)/pip install -q --disable-pip-version-check $(WHEELS) -c $(CONSTRAINTS) -e ".[$(EXTRAS)]"
+	$(PIP_INSTALL) --no-compile -e ".[$(EXTRAS)]"
+	$(COMPILE)
 	touch $@ $(VENV)/.installed
 
 clean:

@@ -122,6 +122,34 @@ def visit(browser: Any, address: str, folder: Path, seen: dict[str, list[float]]
     tab.context.close()
 
 
+def stop(process: subprocess.Popen[str]) -> float:
+    """Seconds to its end."""
+    start = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    process.wait(60)
+    return time.monotonic() - start
+
+
+def stop_at_work(browser: Any, folder: Path) -> float:
+    """Seconds to the end of a server that is extending a photo, whose page is told."""
+    with server(folder) as (address, _, process):
+        tab = browser.new_page()
+        tab.goto(address)
+        tab.wait_for_selector(".bench.ready")
+        tab.wait_for_timeout(6000)
+        path = folder / "large.jpg"
+        tab.locator(".bench input[type=file]").set_input_files(str(write_photo(path, *PHOTOS["12-megapixel JPEG"])))
+        tab.wait_for_function("name => document.querySelector('.facts').textContent.includes(name)", arg=path.name)
+        tab.wait_for_selector(".bench:not(.waiting)")
+        tab.locator(".bench .mode.extend").first.click()
+        tab.locator(".bench .go").click()
+        tab.wait_for_selector(".bench .preview:not([hidden])")
+        seconds = stop(process)
+        tab.wait_for_function("document.querySelector('.bench .status').textContent.includes('is stopping')")
+        tab.close()
+    return seconds
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5, help="servers started, each measured once")
@@ -138,10 +166,8 @@ def main() -> None:
                 seen["from the command to the server's address"].append(started)
                 visit(browser, address, folder, seen, started)
                 time.sleep(1)
-                start = time.monotonic()
-                process.send_signal(signal.SIGTERM)
-                process.wait(60)
-                seen["from telling the idle server to stop to its end"].append(time.monotonic() - start)
+                seen["from telling the idle server to stop to its end"].append(stop(process))
+            seen["the same while it extends 12 megapixels"].append(stop_at_work(browser, folder))
         browser.close()
     after = os.getloadavg()
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {runs} runs,")

@@ -117,9 +117,9 @@ def pack(folder: Path, target: Path, *, side: int = SIDE, quality: int = QUALITY
         for row in rows
     ]
     with zipfile.ZipFile(target, "w") as pieces, ThreadPoolExecutor(usable_processors()) as pool:
-        pieces.writestr("index.json", json.dumps(index, ensure_ascii=False, indent=0))
+        # ZipInfo has a fixed date: the same photographs make the same file
+        pieces.writestr(zipfile.ZipInfo("index.json"), json.dumps(index, ensure_ascii=False, indent=0))
         for row, data in zip(rows, pool.map(encoded, rows), strict=True):
-            # a fixed date: the same photographs make the same file
             pieces.writestr(zipfile.ZipInfo(row["file"]), data)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 API = "/gradio_api/"
 FILE = "file="
+NEWS = (f"{API}queue/data", f"{API}call/")  # answers that last as long as the work of which they tell
 UNUSED = ("proxy=", "process_recording", "vibe-", "undo-vibe-", "deep_link", "stream/")
 MOST_CALL = 16 << 20  # bytes of anything that is no file
 PART = "part"  # instead of a file's name: what the query's box says of the step's own pixels
@@ -34,10 +36,12 @@ class Gate:
         self.studio = studio
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer: Any = self.app
-        if scope["type"] == "http":
-            answer = await self._answer(Request(scope, receive)) or self.app
-        await answer(scope, receive, send)
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        answer: Any = await self._answer(Request(scope, receive)) or self.app
+        with self.studio.listening() if scope["path"].startswith(NEWS) else contextlib.nullcontext():
+            await answer(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response | None:
         path: str = request.scope["path"]

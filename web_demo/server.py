@@ -43,8 +43,8 @@ def running(
         stack.enter_context(_environment(QUIET | {"GRADIO_TEMP_DIR": str(studio.folders.uploads)}))
         app = load_app()
         page = app.build(studio)
-        stack.callback(page.close, verbose=False)
-        stack.callback(studio.stop_working)
+        stack.callback(_close, page)
+        stack.callback(studio.say_goodbye)
         studio.start()
         try:
             yield _launch(app, page, studio, host=host, port=port, share=share), studio
@@ -72,6 +72,19 @@ def _launch(app: Any, page: Any, studio: Studio, *, host: str, port: int | None,
         app_kwargs={"middleware": [Middleware(Gate, studio=studio)]},
     )  # fmt: skip
     return str(public or local)
+
+
+def _close(page: Any) -> None:
+    """Who still listens is cut off; Gradio alone would wait for them five seconds."""
+    told = logging.getLogger("uvicorn.error")  # of each of them, with a traceback
+    before = told.level
+    told.setLevel(logging.CRITICAL)
+    try:
+        if page.is_running:
+            page.server.config.timeout_graceful_shutdown = 1
+        page.close(verbose=False)
+    finally:
+        told.setLevel(before)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 from asyncio import sleep, to_thread
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -32,6 +32,7 @@ from web_demo.work import Line
 
 log = logging.getLogger(__name__)
 LOADING = 4.0  # seconds that a page may need to load anew
+FAREWELL = 3.0  # seconds at most that the server stays to tell everybody that it stops
 FIRST_PAGE = 3.0  # seconds from the start that the first page has the processor to itself, if somebody asks for it
 
 
@@ -75,17 +76,36 @@ class Studio:
         self._lock = threading.Lock()
         self._by_key: dict[str, Tab] = {}
         self._needed = threading.Event()
+        self._listeners = 0
 
     def start(self) -> None:
         self.line.start()
         self.folders.keep_swept(self.sweep)
 
-    def stop_working(self) -> None:
+    def stop_working(self) -> bool:
+        """Whether nothing is at work any more."""
         self._needed.set()
-        self.line.close()
+        return self.line.close()
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """While somebody is being told how work goes. In the event loop."""
+        self._listeners += 1
+        try:
+            yield
+        finally:
+            self._listeners -= 1
+
+    def say_goodbye(self) -> None:
+        """Stop working, and let everybody hear it. Not in the event loop, which does the telling."""
+        latest = time.monotonic() + FAREWELL
+        if self.stop_working():  # else who listens hears nothing before a step ends, which may last
+            while self._listeners and time.monotonic() < latest:
+                time.sleep(0.02)
 
     def close(self) -> None:
-        self.stop_working()
+        if not self.line.closed:
+            self.stop_working()
         self.folders.close()
 
     def _warm_up(self) -> None:

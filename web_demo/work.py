@@ -14,6 +14,7 @@ from eraser.serve.jobs import Job, Steps, Worker
 
 LEAST_SECONDS = 0.15  # between two words about one job
 MOST_SECONDS = 3600.0
+PATIENCE = 1.5  # seconds that a step may take to its end when the server stops; no thread can be stopped within one
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +37,11 @@ class Line:
     def start(self) -> None:
         self._worker.start()
 
-    def close(self) -> None:
+    def close(self) -> bool:
+        """Cancel everything. Whether nothing is at work any more."""
         self.closed = True
         self._worker.close()
-        self._worker.join(10)
+        return self._worker.join(PATIENCE)
 
     @property
     def counts(self) -> tuple[int, int]:

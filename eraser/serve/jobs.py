@@ -177,12 +177,13 @@ class Worker:
         for job in jobs:
             self.cancel(job, TooBusy("the engine was told to stop", hint="try again; the next call starts it afresh"))
 
-    def join(self, timeout: float) -> None:
-        """Wait for the threads, `timeout` seconds in all."""
+    def join(self, timeout: float) -> bool:
+        """Wait for the threads, `timeout` seconds in all. Whether they have ended."""
         latest = time.monotonic() + timeout
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(max(0.0, latest - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _work(self) -> None:
         with self._preparing:  # the others wait for the first one

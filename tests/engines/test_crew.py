@@ -20,7 +20,7 @@ from eraser.engines.latent import LatentEngine  # noqa: E402
 from eraser.engines.latent_records import Options  # noqa: E402
 from eraser.engines.painter import Painter  # noqa: E402
 from tests import miniature_pipelines as made  # noqa: E402
-from tests.engines.test_placement import INFO, pretended  # noqa: E402
+from tests.engines.placement.placing import INFO, pretended  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),

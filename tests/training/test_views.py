@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from pathlib import Path
 
 import numpy as np
@@ -146,8 +147,10 @@ def write_folder(folder: Path) -> None:
 def test_a_pack_holds_each_photograph_once_and_the_same_way_every_time(tmp_path, monkeypatch):
     monkeypatch.setattr(photos, "HELD_OUT", 5)
     write_folder(tmp_path)
-    for name in ("a.zip", "b.zip"):
-        photos.pack(tmp_path, tmp_path / name, side=60, quality=90)
+    for name, now in (("a.zip", 1e9), ("b.zip", 1.5e9)):
+        with monkeypatch.context() as another:
+            another.setattr(time, "time", lambda now=now: now)
+            photos.pack(tmp_path, tmp_path / name, side=60, quality=90)
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
     parts = [photos.load(tmp_path / "a.zip", held_out=flag) for flag in (False, True)]
     assert len(parts[0]) + len(parts[1]) == 60

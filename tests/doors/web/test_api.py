@@ -21,8 +21,8 @@ import pytest
 from PIL import Image
 
 import eraser
-from tests.doors.web.conftest import Server
 from tests.doors.web.scenes import redness, scene
+from tests.doors.web.servers import Server
 
 DOCUMENT = Path(eraser.__file__).parents[1] / "docs" / "web-demo.md"
 

@@ -12,17 +12,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from eraser import cli
 from eraser.engines import registry
 from eraser.engines.base import EngineInfo, Progress
-from web_demo import runs
+from web_demo import runs, studio
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--log", type=Path, required=True, help="what the toy does, a line each")
 parser.add_argument("--steps", type=int, default=3)
 parser.add_argument("--step-seconds", type=float, default=0.0)
-parser.add_argument("--patience", type=float, default=15.0)
+parser.add_argument("--patience", type=float, help="seconds for connections that are gone")
 toy, rest = parser.parse_known_args()
-
-
-runs.PATIENCE = toy.patience
+if toy.patience is not None:
+    runs.PATIENCE = toy.patience
+    studio.LOADING = min(studio.LOADING, toy.patience)
 
 
 def log(text: str) -> None:

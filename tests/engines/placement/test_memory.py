@@ -1,0 +1,104 @@
+"""Memory that runs out is answered by ever cheaper plans, with the same picture."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+
+from eraser.canvas import View
+from eraser.errors import OutOfMemory
+
+torch = pytest.importorskip("torch", reason="the diffusion extra is not installed")
+diffusers = pytest.importorskip("diffusers", reason="the diffusion extra is not installed")
+pytest.importorskip("transformers", reason="the diffusion extra is not installed")
+
+from eraser.engines import placement  # noqa: E402
+from eraser.engines.crew import Crew  # noqa: E402
+from eraser.engines.devices import CPU  # noqa: E402
+from eraser.engines.latent import LatentEngine  # noqa: E402
+from eraser.engines.latent_records import Options  # noqa: E402
+from eraser.engines.painter import Painter, Wish  # noqa: E402
+from eraser.engines.placement import Placed, Plan, persistent  # noqa: E402
+from tests.engines.placement.placing import INFO, SCENE, drawn, failing, pretended, run  # noqa: E402
+
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+
+
+@pytest.mark.parametrize("times", [1, 2, 3, 4])
+def test_memory_that_runs_out_is_answered_by_cheaper_plans_with_the_same_picture(sd, plain, monkeypatch, times):
+    painter = Painter(sd, pretended(80))
+    asked = failing(painter, monkeypatch, times)
+    wish = (SCENE, Wish("a door", "fog", (1,), 0.99), Options(steps=3, guidance=2.0))
+    picture, seen = run(persistent(painter.placed, lambda: painter.steps(*wish)))
+    assert np.allclose(picture, plain, atol=1e-5)
+    assert len(asked) == times + 1
+    done = [step[0] for step in seen]
+    assert done == sorted(done)
+    assert painter.facts["memory_ran_out"] == times
+    assert painter.runs_on.endswith(f"its memory ran out {'once' if times == 1 else f'{times} times'}")
+    assert drawn(painter).shape == plain.shape  # it stays with what works
+    assert len(asked) == times + 1
+
+
+def test_memory_that_always_runs_out_is_one_sentence_in_the_end(sd, monkeypatch):
+    painter = Painter(sd, pretended(80))
+    failing(painter, monkeypatch, 99, at=1)
+    with pytest.raises(OutOfMemory, match="memory ran out while the model was drawing, on the CPU") as told:
+        drawn(painter)
+    assert "side=" in told.value.hint
+
+
+def test_memory_that_runs_out_while_placing_is_answered_too(sd, plain, monkeypatch):
+    kind = diffusers.StableDiffusionInpaintPipeline
+    to, moved = kind.to, []
+
+    def full(self, *given: object, **named: object) -> object:
+        moved.append(given)
+        if len(moved) <= 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return to(self, *given, **named)
+
+    monkeypatch.setattr(kind, "to", full)
+    painter = Painter(sd, pretended(80))
+    assert painter.placed.plan == Plan("parts", True)
+    assert np.allclose(drawn(painter), plain, atol=1e-5)
+
+
+def test_the_engine_says_in_its_notes_that_the_memory_ran_out(sd, monkeypatch):
+    crew = Crew([functools.partial(Painter, sd, pretended(80, name="GPU (Card)"))])
+    engine = LatentEngine(INFO, crew, Options(steps=2, tries=1), threads=1)
+    failing(crew._painter(0), monkeypatch, 1)
+    rng = np.random.default_rng(0)
+    hole = np.pad(np.ones((20, 20), bool), 20)
+    view = View(rng.uniform(-1, 1, (60, 60, 3)).astype(np.float32), hole)
+    filled, seen = run(engine.fill(view, seed=0, prompt="sand"))
+    assert np.isfinite(filled).all()
+    fractions = [step.fraction for step in seen]
+    assert fractions == sorted(fractions)
+    notes = [step.note for step in seen]
+    assert any(note.endswith("on the GPU (Card)") for note in notes)
+    assert any(note.endswith("on the GPU (Card), decoding in tiles, its memory ran out once") for note in notes)
+    assert engine.facts["memory_ran_out"] == 1
+
+
+def test_a_machine_without_room_for_the_weights_says_so_before_loading(sd, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(placement, "usable_memory", lambda: 1 << 20)
+    with pytest.raises(OutOfMemory, match=r"GB of weights, and 0.0 GB of memory are free"):
+        Placed(sd, CPU, load=lambda *a, **k: loaded.append(a))
+    assert loaded == []
+
+
+def test_little_memory_is_answered_by_half_as_wide_numbers_on_the_processor(sd, monkeypatch):
+    whole = sum(Placed(sd, CPU).needs.parts.values())
+    monkeypatch.setattr(placement, "usable_memory", lambda: int(0.7 * whole))
+    placed = Placed(sd, CPU)
+    assert placed.facts["dtype"] == "bfloat16"
+    assert sum(placed.needs.parts.values()) < 0.6 * whole
