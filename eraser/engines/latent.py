@@ -161,7 +161,8 @@ class LatentEngine:
             if not attempts.trouble:
                 break
             yield Progress(start + share, f"{note}: {attempts.trouble}")
-        facts = attempts.facts | {"prefill": options.prefill}
+        noise = round(self._painter.noise(options.strength, options), 3)
+        facts = attempts.facts | {"prefill": options.prefill, "noise": noise}
         kept = "the emptied scene" if attempts.hopeless else f"the drawing of seed {attempts.best.seed}"
         yield Progress(0.7, f"kept {kept}", facts=facts)
         return Drawing(empty, box) if attempts.hopeless else attempts.best.drawing
