@@ -19,7 +19,7 @@ from eraser.engines.heap import keep_freed_memory
 from eraser.engines.latent_records import Options
 from eraser.engines.loading import Loading
 from eraser.engines.placement import Placed
-from eraser.errors import EngineError
+from eraser.errors import EngineError, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Painter:
             self._here.run, self._here.redirection = run, away
             result = pipeline(**wanted, callback_on_step_end=at_step, callback_on_step_end_tensor_inputs=variables)
             if any(getattr(result, "nsfw_content_detected", None) or ()):
-                raise EngineError(
+                raise Refused(
                     "the checkpoint's safety checker refuses what was drawn", hint="try another seed, or other words"
                 )
             return np.asarray(result.images, np.float32)
