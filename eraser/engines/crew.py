@@ -67,6 +67,10 @@ class Crew:
         """As `Painter.noise`."""
         return self._mine.noise(*wish)
 
+    def unheard(self, options: Any) -> str:
+        """As `Painter.unheard`."""
+        return self._mine.unheard(options)
+
     def decode(self, latents: Any, side: int) -> Any:
         """As `Painter.decode`, by the painter whose device they lie on."""
         painters = [painter for painter in self._painters if painter is not None]

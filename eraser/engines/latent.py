@@ -193,6 +193,8 @@ class LatentEngine:
         smooth = push_pull(known, (~hole).astype(np.float32))
         part = Part(view, box, known, hole, self._scene(smooth, hole, grown=False))
         wish = Wish(prompt, self._options.negative, (seed,))
+        if unheard := self._painter.unheard(self._options):
+            yield Progress(0.0, "drawing", facts={"warnings": [unheard]})
         return (yield from _share(self._draw(part, wish, "drawing"), 0.0, 0.7))
 
     def _draw(self, part: Part, wish: Wish, note: str) -> Generator[Progress, None, Drawing]:
@@ -215,7 +217,11 @@ class LatentEngine:
         return drawing
 
     def _preview(self, part: Part, latents: Any) -> np.ndarray:
-        picture = self._painter.decode(latents, self.side)
+        try:
+            picture = self._painter.decode(latents, self.side)
+        except Exception:  # a look is not worth the drawing: where the memory is too small for both there is none
+            devices.give_back()
+            picture = None
         smooth = Drawing(
             _resized(part.scene.picture[: part.scene.height, : part.scene.width], *part.hole.shape), part.box
         )

@@ -163,6 +163,10 @@ class Painter:
         """The share of its steps that a drawing of a wish's `strength` starts with; 1 is noise alone."""
         return self._start(strength, options).share
 
+    def unheard(self, options: Options) -> str:
+        """Why the negative words of a prompted drawing are not followed, as a sentence; "" where they are, or none."""
+        return attachments.unheard(self._pipeline, options)
+
     def _start(self, strength: float, options: Options) -> starts.Start:
         if "strength" not in self._accepts:
             return starts.Start(options.steps, options.steps)

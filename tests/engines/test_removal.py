@@ -50,6 +50,9 @@ class Recorder:
     def noise(self, strength, options):
         return strength
 
+    def unheard(self, options):
+        return ""
+
 
 def test_a_removal_starts_from_an_emptied_scene_with_a_grown_hole_and_words_for_emptiness():
     painter = Recorder(None)
