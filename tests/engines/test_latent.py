@@ -19,7 +19,7 @@ from eraser.engines.latent import LatentEngine
 from eraser.engines.latent_records import Options
 from eraser.engines.loading import Loading
 from eraser.engines.painter import Ended, Painter, Run, Wish
-from eraser.errors import EngineError, OutOfMemory, UnknownEngine
+from eraser.errors import EngineError, OutOfMemory, Refused, UnknownEngine
 from eraser.geometry import Box
 from tests.engines.views import VIEW, run, view_with
 
@@ -397,8 +397,17 @@ def test_numbers_that_are_not_finite_are_an_error_not_a_picture(painters, monkey
 def test_a_drawing_that_the_safety_checker_refuses_is_an_error_not_a_black_hole(painters, monkeypatch):
     kind = type(painters["inpainting"]._pipeline)
     monkeypatch.setattr(kind, "run_safety_checker", lambda self, image, *_: (torch.zeros_like(image), [True]))
-    with pytest.raises(EngineError, match="safety checker refuses"):
+    with pytest.raises(Refused, match="safety checker refuses"):
         run(engine_of(painters["inpainting"]).fill(VIEW, seed=0, prompt="grass"))
+    looked = []
+    monkeypatch.setattr(
+        kind, "run_safety_checker", lambda self, image, *_: (image, [looked.append(1) or len(looked) < 2])
+    )
+    filled, seen = run(engine_of(painters["inpainting"], Options(steps=1, tries=3)).fill(VIEW, seed=0))
+    assert np.isfinite(filled).all()
+    [draws] = [step.facts["draws"] for step in seen if "draws" in step.facts]
+    assert "refuses" in draws[0]["said"]
+    assert len(draws) == len(looked) > 1
 
 
 # --- loading ----------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from eraser.engines import starts
+from eraser.engines.attachments import SAMPLERS
 from eraser.engines.latent_records import Options
 from eraser.engines.loading import Loading
 from eraser.engines.starts import Start
@@ -82,6 +83,16 @@ def test_few_steps_are_all_run_and_strength_counts_in_steps(watched):
         inputs, _ = watched.draw(SCENE, strength, steps)
         assert len(inputs) == steps
         assert watched.painter.noise(strength, Options(steps=steps)) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("name", [name for name, of in SAMPLERS.items() if of.diffusion])
+def test_every_sampler_runs_as_many_steps_from_the_emptied_scene_as_from_noise(sd, name):
+    watched = Watched(Painter(Loading(str(sd), "folder", sampler=name)))
+    (noise, _), (first, _), (other, _) = (
+        watched.draw(*asked, 9) for asked in [(SCENE, 1.0), (SCENE, 0.99), (OTHER, 0.99)]
+    )
+    assert len(first) == len(noise) >= 9
+    assert not torch.equal(first[0], other[0])
 
 
 def test_what_is_asked_for_is_what_diffusers_makes_of_it():
