@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-ENOUGH = (
-    9  # steps, from which on one more that is left out is little: of fewer it would be a tenth of the noise or more
-)
+ENOUGH = 9  # steps, from which on one more that is left out is little: a tenth of them at most
 WITHIN = 0.01  # of a step, to keep clear of the rounding
 
 
