@@ -16,6 +16,7 @@ EraserError                    everything below; carries a hint: what to do next
 │   ├── MissingWeights
 │   ├── DamagedWeights
 │   ├── FetchFailed            weights could not be brought here: no network, no room
+│   ├── Refused                a checkpoint's safety checker takes exception to what was drawn
 │   └── OutOfMemory
 ├── ServiceError               the engine process cannot do what was asked of it
 │   ├── BadRequest             not what it understands
@@ -90,6 +91,9 @@ class DamagedWeights(EngineError): ...
 
 
 class FetchFailed(EngineError): ...
+
+
+class Refused(EngineError): ...
 
 
 class OutOfMemory(EngineError): ...

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,25 @@ def arguments(pipeline: Any, options: Options) -> dict[str, Any]:
     if options.reference:
         given["ip_adapter_image"] = picture(options.reference)
     return given
+
+
+def unheard(pipeline: Any, options: Options) -> str:
+    """Why a pipeline does not follow the negative words, as a sentence; "" where it does, or where there are none."""
+    if not options.negative:
+        return ""
+    accepts = inspect.signature(type(pipeline).__call__).parameters
+    guided = "negative_prompt" in accepts
+    if "true_cfg_scale" in accepts:
+        guided &= float(arguments(pipeline, replace(options, reference="")).get("true_cfg_scale", 1.0)) > 1
+    elif guided:
+        asked = copy.copy(pipeline)
+        object.__setattr__(asked, "_guidance_scale", options.guidance)
+        if getattr(asked, "do_classifier_free_guidance", True):
+            return ""
+        return f'the negative words "{options.negative}" are left out: at a guidance of {options.guidance:g} none count'
+    if guided:
+        return ""
+    return f'the negative words "{options.negative}" are left out: {type(pipeline).__name__} follows none'
 
 
 def picture(path: str) -> Any:

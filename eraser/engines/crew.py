@@ -63,6 +63,14 @@ class Crew:
             with self._lock:
                 self._busy[number] -= 1
 
+    def noise(self, *wish: Any) -> float:
+        """As `Painter.noise`."""
+        return self._mine.noise(*wish)
+
+    def unheard(self, options: Any) -> str:
+        """As `Painter.unheard`."""
+        return self._mine.unheard(options)
+
     def decode(self, latents: Any, side: int) -> Any:
         """As `Painter.decode`, by the painter whose device they lie on."""
         painters = [painter for painter in self._painters if painter is not None]

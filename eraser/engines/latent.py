@@ -3,7 +3,7 @@
 Without a prompt something is removed: the patch engine empties the scene first, the hole is grown so that nothing of
 the object is left to continue, the words ask for emptiness, a U-Net's attention looks away from the hole, and a
 drawing that shows again what was erased, or fits its surroundings worse than the emptied scene does, is drawn again
-with the next seed. With a prompt the hole is drawn from noise alone.
+with another seed. With a prompt the hole is drawn from noise alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from eraser.canvas import View
 from eraser.engines import checkpoints, devices, few_steps, registry
-from eraser.engines.attempts import Attempts
+from eraser.engines.attempts import Attempts, seeds
 from eraser.engines.base import Engine, EngineInfo, Progress
 from eraser.engines.crew import Crew
 from eraser.engines.devices import Device
@@ -30,7 +30,7 @@ from eraser.engines.patch import PatchEngine
 from eraser.engines.patch_levels import Workers
 from eraser.engines.placement import memory
 from eraser.engines.structure import Drawing, carry
-from eraser.errors import EngineError, UnknownEngine
+from eraser.errors import EngineError, Refused, UnknownEngine
 from eraser.geometry import Box
 from eraser.judge import judge, seam
 from eraser.machine import usable_processors, wanted_device
@@ -39,7 +39,6 @@ from eraser.pyramid import dilate, push_pull
 EMPTY = "empty scene, plain continuous background, nothing there"
 OBJECTS = "object, person, animal, thing, text, watermark, shadow of an object, frame"
 GROWTH = 1 / 64  # of the window's side, by which a removal's hole is widened
-SEED_BITS = 63
 PREFILLS = {"patch": "patch", "lama": "lama", "migan": "migan", "onnx": "onnx:FILE"}
 
 
@@ -151,17 +150,24 @@ class LatentEngine:
         part = Part(view, box, known, hole, self._scene(empty, hole, grown=True))
         erased = part.erased()
         attempts = Attempts(judge(empty, hole, erased))
-        for number in range(options.tries):
+        for number, own in enumerate(seeds(seed, options.tries)):
             note = f"draw {number + 1} of at most {options.tries}" if options.tries > 1 else "drawing"
             start, share = 0.2 + 0.5 * number / options.tries, 0.5 / options.tries
-            own = (seed + number) % (1 << SEED_BITS)
             wish = Wish(EMPTY, OBJECTS, (own,), options.strength, options.redirect)
-            drawing = yield from _share(self._draw(part, wish, note), start, share)
+            try:
+                drawing = yield from _share(self._draw(part, wish, note), start, share)
+            except Refused as refused:
+                attempts.refuse(own)
+                if not attempts.made and number + 1 == options.tries:
+                    raise _all(refused, options.tries) from refused
+                yield Progress(start + share, f"{note}: {refused.message}")
+                continue
             attempts.add(own, drawing, judge(drawing.pixels, hole, erased))
             if not attempts.trouble:
                 break
             yield Progress(start + share, f"{note}: {attempts.trouble}")
-        facts = attempts.facts | {"prefill": options.prefill}
+        noise = round(self._painter.noise(options.strength, options), 3)
+        facts = attempts.facts | {"prefill": options.prefill, "noise": noise}
         kept = "the emptied scene" if attempts.hopeless else f"the drawing of seed {attempts.best.seed}"
         yield Progress(0.7, f"kept {kept}", facts=facts)
         return Drawing(empty, box) if attempts.hopeless else attempts.best.drawing
@@ -187,6 +193,8 @@ class LatentEngine:
         smooth = push_pull(known, (~hole).astype(np.float32))
         part = Part(view, box, known, hole, self._scene(smooth, hole, grown=False))
         wish = Wish(prompt, self._options.negative, (seed,))
+        if unheard := self._painter.unheard(self._options):
+            yield Progress(0.0, "drawing", facts={"warnings": [unheard]})
         return (yield from _share(self._draw(part, wish, "drawing"), 0.0, 0.7))
 
     def _draw(self, part: Part, wish: Wish, note: str) -> Generator[Progress, None, Drawing]:
@@ -209,7 +217,11 @@ class LatentEngine:
         return drawing
 
     def _preview(self, part: Part, latents: Any) -> np.ndarray:
-        picture = self._painter.decode(latents, self.side)
+        try:
+            picture = self._painter.decode(latents, self.side)
+        except Exception:  # a look is not worth the drawing: where the memory is too small for both there is none
+            devices.give_back()
+            picture = None
         smooth = Drawing(
             _resized(part.scene.picture[: part.scene.height, : part.scene.width], *part.hole.shape), part.box
         )
@@ -264,6 +276,12 @@ class Part:
             return None
         there = self.view.erased(self.box)
         return shrink(there, np.zeros(there.shape[:2], bool), *self.hole.shape)[0]
+
+
+def _all(refused: Refused, tries: int) -> Refused:
+    if tries == 1:
+        return refused
+    return Refused(f"the checkpoint's safety checker refuses all of {tries} drawings", hint=refused.hint)
 
 
 def _enlarged(view: View, box: Box, preview: Callable[[], np.ndarray]) -> np.ndarray:

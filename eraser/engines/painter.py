@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from eraser.engines import attachments, conditioning, redirection
+from eraser.engines import attachments, conditioning, redirection, starts
 from eraser.engines.devices import CPU, Device
 from eraser.engines.heap import keep_freed_memory
 from eraser.engines.latent_records import Options
 from eraser.engines.loading import Loading
 from eraser.engines.placement import Placed
-from eraser.errors import EngineError
+from eraser.errors import EngineError, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Scene:
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What is to be drawn in a scene's hole, once for each seed; strength: of the noise, below 1 the scene's picture
-    shines through; redirect: share of a U-Net's self-attention layers that look away from the hole."""
+    shines through (see `starts`); redirect: share of a U-Net's self-attention layers that look away from the hole."""
 
     prompt: str
     negative: str
@@ -121,7 +121,7 @@ class Painter:
             self._here.run, self._here.redirection = run, away
             result = pipeline(**wanted, callback_on_step_end=at_step, callback_on_step_end_tensor_inputs=variables)
             if any(getattr(result, "nsfw_content_detected", None) or ()):
-                raise EngineError(
+                raise Refused(
                     "the checkpoint's safety checker refuses what was drawn", hint="try another seed, or other words"
                 )
             return np.asarray(result.images, np.float32)
@@ -139,6 +139,7 @@ class Painter:
 
         height, width = hole.shape
         count = len(wish.seeds)
+        start = self._start(wish.strength, options)
         levels = Image.fromarray(np.rint((scene.picture + 1) * 127.5).clip(0, 255).astype(np.uint8))
         mask = Image.fromarray(hole.astype(np.uint8) * 255)
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in wish.seeds]
@@ -150,14 +151,29 @@ class Painter:
             "mask_image": mask if count == 1 else [mask] * count,
             "height": height,
             "width": width,
-            "num_inference_steps": options.steps,
+            "num_inference_steps": start.asked,
             "guidance_scale": options.guidance,
-            # of one step at least, which rounding down would take away
-            "strength": min(1.0, max(wish.strength, 1 / options.steps + 1e-6)),
+            "strength": start.strength(rounds_down=getattr(self._pipeline, "unet", None) is not None),
             "generator": generators[0] if count == 1 else generators,
             "output_type": "np",
         }
         return wanted
+
+    def noise(self, strength: float, options: Options) -> float:
+        """The share of its steps that a drawing of a wish's `strength` starts with; 1 is noise alone."""
+        return self._start(strength, options).share
+
+    def unheard(self, options: Options) -> str:
+        """Why the negative words of a prompted drawing are not followed, as a sentence; "" where they are, or none."""
+        return attachments.unheard(self._pipeline, options)
+
+    def _start(self, strength: float, options: Options) -> starts.Start:
+        if "strength" not in self._accepts:
+            return starts.Start(options.steps, options.steps)
+        config = self._pipeline.scheduler.config
+        # a consistency model's scheduler has only those steps that its teacher had
+        most = config.get("original_inference_steps") or config.get("num_train_timesteps") or options.steps
+        return starts.start(options.steps, strength, most)
 
     def _redirection(self, pipeline: Any, scene: Scene, share: float) -> redirection.Redirection | None:
         if not share or getattr(pipeline, "unet", None) is None:

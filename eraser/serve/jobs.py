@@ -98,7 +98,13 @@ class Job:
         if not self._wants_previews or progress.preview is None or time.monotonic() < self._next_preview:
             return
         start = time.monotonic()
-        self.preview = (progress.preview(), progress.box)
+        try:
+            self.preview = (progress.preview(), progress.box)
+        except (Cancelled, ServiceError):
+            raise
+        except Exception:  # a look is not worth the work, which goes on without being seen
+            traceback.print_exc()
+            self._wants_previews = False
         # previews may take a twentieth of the time
         self._next_preview = time.monotonic() + max(0.3, 20 * (time.monotonic() - start))
 

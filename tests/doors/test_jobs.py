@@ -167,6 +167,42 @@ def test_how_a_job_can_fail(worker: Worker, raised: Exception | None, told: type
     assert error.hint
 
 
+@pytest.mark.parametrize("raised", [MemoryError(), RuntimeError("CUDA out of memory"), OutOfMemory("full")])
+def test_a_preview_that_fails_is_none_and_the_work_goes_on(worker: Worker, raised: Exception, capfd: Any) -> None:
+    looks: list[int] = []
+
+    def preview() -> np.ndarray:
+        looks.append(1)
+        raise raised
+
+    def work(job: Job) -> Steps:
+        for step in range(3):
+            job._next_preview = 0.0
+            yield Progress(step / 3, "", preview)
+        return "done"
+
+    async def run() -> Job:
+        return await finish(worker.submit(Job(work, most_seconds=60, wants_previews=True)))
+
+    job = asyncio.run(run())
+    assert (job.result, job.error, job.preview) == ("done", None, None)
+    assert looks == [1]  # what fails once is not asked again
+
+
+def test_a_preview_that_is_cancelled_is_not_a_failed_one(worker: Worker) -> None:
+    def preview() -> np.ndarray:
+        raise Cancelled("cancelled")
+
+    def work(job: Job) -> Steps:
+        yield Progress(0.5, "", preview)
+        return "done"
+
+    async def run() -> Job:
+        return await finish(worker.submit(Job(work, most_seconds=60, wants_previews=True)))
+
+    assert isinstance(asyncio.run(run()).error, Cancelled)
+
+
 def test_an_engine_that_does_not_load_does_not_end_the_thread(capfd: pytest.CaptureFixture[str]) -> None:
     def broken() -> None:
         raise OSError("no such weights")

@@ -13,12 +13,13 @@ import pytest
 import eraser
 from eraser.engines import latent as module
 from eraser.engines import registry
+from eraser.engines.attempts import Attempts, seeds
 from eraser.engines.base import EngineInfo
 from eraser.engines.latent import LatentEngine
 from eraser.engines.latent_records import Options
 from eraser.engines.loading import Loading
 from eraser.engines.painter import Ended, Painter, Run, Wish
-from eraser.errors import EngineError, OutOfMemory, UnknownEngine
+from eraser.errors import EngineError, OutOfMemory, Refused, UnknownEngine
 from eraser.geometry import Box
 from tests.engines.views import VIEW, run, view_with
 
@@ -123,6 +124,19 @@ def test_seeds_repeat_and_other_seeds_prompts_and_options_change_the_drawing(pai
     ]
     for other in changed:
         assert not np.array_equal(other, first)
+
+
+def test_a_removal_that_is_drawn_again_repeats_bit_for_bit_with_every_seed_told(painters, monkeypatch):
+    monkeypatch.setattr(Attempts, "trouble", property(lambda self: "bad" if len(self.made) < 2 else ""))
+    monkeypatch.setattr(Attempts, "best", property(lambda self: self.made[-1]))
+    engine = engine_of(painters["inpainting"], Options(steps=2, tries=3))
+    results = [run(engine.fill(VIEW, seed=3)) for _ in range(2)]
+    assert np.array_equal(results[0][0], results[1][0])
+    told = [[step.facts for step in seen if "draws" in step.facts] for _, seen in results]
+    assert told[0] == told[1]
+    assert [draw["seed"] for draw in told[0][0]["draws"]] == [*seeds(3, 2)]
+    assert told[0][0]["kept"]["seed"] == [*seeds(3, 2)][1]
+    assert told[0][0]["noise"] == 1  # of so few steps none is left out
 
 
 def test_a_transformer_with_packed_latents_goes_through_too(painters):
@@ -340,6 +354,33 @@ def test_memory_that_runs_out_is_told_and_the_engine_stays_usable(painters, monk
     run(engine.fill(VIEW, seed=0, prompt="grass"))
 
 
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), RuntimeError("moved")])
+def test_a_preview_that_fails_is_none_and_the_drawing_goes_on(painters, monkeypatch, error):
+    painter = painters["inpainting"]
+    engine = engine_of(painter)
+    expected = run(engine.fill(VIEW, seed=0, prompt="grass"))[0]
+    vae = type(painter._pipeline.vae)
+    decode, looking, failed = vae.decode, threading.current_thread(), []
+
+    def full(self, *rest, **options):
+        if threading.current_thread() is looking:
+            failed.append(1)
+            raise error
+        return decode(self, *rest, **options)
+
+    monkeypatch.setattr(vae, "decode", full)
+    steps = engine.fill(VIEW, seed=0, prompt="grass")
+    try:
+        while True:
+            step = next(steps)
+            if step.preview is not None:
+                assert np.isfinite(step.preview()).all()
+    except StopIteration as finished:
+        filled = finished.value
+    assert failed
+    assert np.array_equal(filled, expected)
+
+
 def test_numbers_that_are_not_finite_are_an_error_not_a_picture(painters, monkeypatch):
     painter = painters["inpainting"]
     vae = type(painter._pipeline.vae)
@@ -356,8 +397,20 @@ def test_numbers_that_are_not_finite_are_an_error_not_a_picture(painters, monkey
 def test_a_drawing_that_the_safety_checker_refuses_is_an_error_not_a_black_hole(painters, monkeypatch):
     kind = type(painters["inpainting"]._pipeline)
     monkeypatch.setattr(kind, "run_safety_checker", lambda self, image, *_: (torch.zeros_like(image), [True]))
-    with pytest.raises(EngineError, match="safety checker refuses"):
+    with pytest.raises(Refused, match="safety checker refuses"):
         run(engine_of(painters["inpainting"]).fill(VIEW, seed=0, prompt="grass"))
+    looked = []
+
+    def at_first(self, image, *_):
+        looked.append(1)
+        return image, [len(looked) == 1]
+
+    monkeypatch.setattr(kind, "run_safety_checker", at_first)
+    filled, seen = run(engine_of(painters["inpainting"], Options(steps=1, tries=3)).fill(VIEW, seed=0))
+    assert np.isfinite(filled).all()
+    [draws] = [step.facts["draws"] for step in seen if "draws" in step.facts]
+    assert "refuses" in draws[0]["said"]
+    assert len(draws) == len(looked) > 1
 
 
 # --- loading ----------------------------------------------------------------------------------------------------------

@@ -8,13 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import eraser
 from eraser.canvas import View
 from eraser.engines import latent as module
-from eraser.engines.attempts import Attempts
+from eraser.engines.attempts import Attempts, seeds
 from eraser.engines.base import EngineInfo
 from eraser.engines.latent import EMPTY, OBJECTS, LatentEngine
 from eraser.engines.latent_records import Options
-from eraser.errors import EngineError
+from eraser.errors import EngineError, Refused
 from eraser.geometry import Box
 from eraser.judge import Verdict
 from tests.engines.views import VIEW, run, view_with
@@ -37,12 +38,20 @@ class Recorder:
         self.asked.append((scene, wish.prompt, wish.negative, seed, wish.strength))
         yield 1, None
         value = self.drawings.pop(0)
+        if isinstance(value, Exception):
+            raise value
         if callable(value):
             value = value(scene)
         return (scene.picture if value is None else np.full_like(scene.picture, 1) * value)[None]
 
     def decode(self, latents, side):
         return None
+
+    def noise(self, strength, options):
+        return strength
+
+    def unheard(self, options):
+        return ""
 
 
 def test_a_removal_starts_from_an_emptied_scene_with_a_grown_hole_and_words_for_emptiness():
@@ -69,12 +78,12 @@ def test_a_prompt_is_drawn_from_noise_alone_in_the_hole_as_it_is():
     assert np.array_equal(scene.hole, engine._scene(known, hole, grown=False).hole)
 
 
-def test_a_removal_that_fits_badly_is_drawn_again_with_the_next_seed_and_the_best_is_kept():
+def test_a_removal_that_fits_badly_is_drawn_again_with_another_seed_and_the_best_is_kept():
     view = view_with(200, 200, Box(60, 60, 70, 70))
     painter = Recorder(0.95, 0.4, -0.95)
     engine = LatentEngine(INFO, painter, Options(tries=3), threads=1)
     drawing, seen = run(engine._remove(view, engine.window(view), 7))
-    assert [asked[3] for asked in painter.asked] == [7, 8, 9]
+    assert [asked[3] for asked in painter.asked] == [*seeds(7, 3)]
     assert any("draw 1 of at most 3: it fits its surroundings worse" in step.note for step in seen)
     assert any("draw 2 of at most 3: it does not join on" in step.note for step in seen)
     _, hole = engine._shrunk(view, engine.window(view))
@@ -106,8 +115,8 @@ def test_a_removal_that_shows_again_what_was_erased_is_drawn_again_and_all_of_it
 
     drawing, facts, painter = removal(judged, again, None, again)
     assert len(painter.asked) == 2
-    assert [draw["seed"] for draw in facts["draws"]] == [7, 8]
-    assert facts["kept"] == {"seed": 8, "why": "the first with nothing against it"}
+    assert [draw["seed"] for draw in facts["draws"]] == [*seeds(7, 2)]
+    assert facts["kept"] == {"seed": [*seeds(7, 2)][1], "why": "the first with nothing against it"}
     assert "there again" in facts["draws"][0]["said"]
     assert facts["draws"][0]["likeness"] > 0.8 > 0.1 > facts["draws"][1]["likeness"]
     hole = engine._shrunk(view, box)[1]
@@ -135,6 +144,63 @@ def test_each_reason_to_draw_again_is_one_by_itself():
     assert "fits its surroundings worse" in trouble(Verdict(0.16, 1.0, 0.0))
     assert "does not join on" in trouble(Verdict(0.1, 2.6))
     assert trouble(Verdict(None, None)) == ""  # too small to judge
+
+
+def test_the_seeds_of_a_holes_drawings_are_never_those_of_other_variations():
+    for first in (0, 7, 2**53, 2**63 - 1):
+        drawn = [[*seeds((first + number) % 2**63, 16)] for number in range(64)]
+        assert [own[0] for own in drawn] == [(first + number) % 2**63 for number in range(64)]
+        every = [seed for own in drawn for seed in own]
+        assert len(set(every)) == len(every)
+        assert all(0 <= seed < 2**53 for own in drawn for seed in own[1:])
+    assert [*seeds(3, 2)] == [*seeds(3, 5)][:2]
+
+
+def test_variations_that_are_drawn_again_do_not_draw_each_others(monkeypatch):
+    monkeypatch.setattr(Attempts, "trouble", property(lambda self: "bad" if len(self.made) < 3 else ""))
+    painter = Recorder(*[None] * 9)
+    session = eraser.Eraser()
+    session._engine = LatentEngine(INFO, painter, Options(tries=3), threads=1)
+    photo = np.rint((VIEW.pixels + 1) * 127.5).astype(np.uint8)
+    reports = []
+    session.variations(photo, VIEW.hole, count=3, grow=0, on_report=reports.append)
+    asked = [call[3] for call in painter.asked]
+    assert len(set(asked)) == 9
+    told = [part.facts["draws"] for report in reports for part in report.painted]
+    assert [draw["seed"] for draws in told for draw in draws] == asked
+
+
+def test_a_drawing_that_the_safety_checker_refuses_is_drawn_again_and_only_all_of_them_are_an_error():
+    no = Refused("the checkpoint's safety checker refuses what was drawn", hint="other words")
+    drawing, facts, painter = removal(VIEW, no, None)
+    first, second = seeds(7, 2)
+    assert [asked[3] for asked in painter.asked] == [first, second]
+    assert facts["draws"][0] == {"seed": first, "said": "the checkpoint's safety checker refuses it"}
+    assert facts["draws"][1]["seed"] == second
+    assert facts["kept"] == {"seed": second, "why": "the only one that was let out"}
+    assert np.isfinite(drawing.pixels).all()
+    # one that was let out, whatever is against it, is better than none
+    wide = view_with(200, 200, Box(60, 60, 70, 70))
+    assert removal(wide, 0.95, no, no)[1]["kept"]["seed"] == first
+    with pytest.raises(Refused, match="refuses all of 3 drawings"):
+        removal(VIEW, no, no, no)
+    with pytest.raises(Refused, match="refuses what was drawn"):
+        removal(VIEW, no, tries=1)
+
+
+def test_a_seam_that_is_levelled_later_is_nothing_against_a_drawing_in_any_wording():
+    attempts = Attempts(Verdict(misfit=0.1, seam=1.0, likeness=0.0))
+    drawing = module.Drawing(np.zeros((1, 1, 3), np.float32), Box(0, 0, 1, 1))
+    for seed, verdict in enumerate([Verdict(0.3, 2.6, 0.0), Verdict(0.1, 2.0, 0.0)]):
+        attempts.add(seed, drawing, verdict)
+    bad, good = attempts.facts["draws"]
+    assert bad["said"] == (
+        "it fits its surroundings worse than the emptied scene does and it does not join on at the hole's rim"
+    )
+    assert good == {"seed": 1, "misfit": 0.1, "seam": 2.0, "likeness": 0.0, "said": "nothing against it"}
+    assert attempts.facts["kept"] == {"seed": 1, "why": "the first with nothing against it"}
+    attempts.add(2, drawing, Verdict(None, 1.0))
+    assert attempts.facts["draws"][2]["said"] == "too small to judge"
 
 
 def shrink_to(picture: np.ndarray, side: int) -> np.ndarray:

@@ -8,19 +8,22 @@ import shutil
 import numpy as np
 import pytest
 
+import eraser
 from eraser import hub
-from eraser.engines.latent_records import RECORDS, parsed
+from eraser.engines.latent_records import RECORDS, Options, parsed
 from eraser.engines.loading import Loading
 from eraser.errors import DamagedWeights, EngineError, MissingWeights
+from eraser.geometry import Box
 
 torch = pytest.importorskip("torch", reason="the diffusion extra is not installed")
 pytest.importorskip("diffusers", reason="the diffusion extra is not installed")
 pytest.importorskip("transformers", reason="the diffusion extra is not installed")
 
-from eraser.engines.painter import Painter  # noqa: E402
+from eraser.engines.painter import Painter, Wish  # noqa: E402
 from tests import miniature_extras as extras  # noqa: E402
 from tests import miniature_pipelines as made  # noqa: E402
-from tests.engines.checkpoints.drawings import FAMILIES, copied, drawing  # noqa: E402
+from tests.engines.checkpoints.drawings import FAMILIES, SCENE, copied, drawing  # noqa: E402
+from tests.engines.views import run  # noqa: E402
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -42,6 +45,36 @@ def test_every_family_of_the_table_loads_fills_and_repeats(family, tmp_path):
         assert not np.array_equal(drawing(painter, guidance=6.0), first)
     assert "Inpaint" in painter.facts["pipeline"] or "Fill" in painter.facts["pipeline"]
     assert painter.facts["dtype"] == "float32"
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "flux-base"])
+def test_negative_words_that_change_nothing_are_told_and_no_others(family, tmp_path):
+    make = FAMILIES.get(family, made.flux_base)
+    painter = Painter(Loading(str(make(tmp_path / family)), "folder"))
+
+    def drawn(negative: str, guidance: float) -> np.ndarray:
+        steps = painter.steps(SCENE, Wish("a door", negative, (1,)), Options(steps=1, guidance=guidance))
+        return run(steps)[0]
+
+    for guidance in (0.0, 4.0):
+        followed = not np.array_equal(drawn("fog and rain", guidance), drawn("grass", guidance))
+        told = painter.unheard(Options(guidance=guidance, negative="fog and rain"))
+        assert ("fog and rain" in told) == (not followed)
+        assert painter.unheard(Options(guidance=guidance)) == ""
+        assert followed == (guidance > 1 and not family.startswith("flux"))
+
+
+def test_a_result_warns_of_negative_words_that_were_left_out(flux):
+    photo = np.random.default_rng(0).integers(60, 190, (50, 60, 3), dtype=np.uint8)
+    reports = []
+    asked = {"grow": 0, "on_report": reports.append}
+    for query, prompt in [("negative=fog", "a door"), ("", "a door"), ("negative=fog", None)]:
+        eraser.erase(
+            photo, Box(20, 14, 16, 16), engine=f"latent:{flux}?steps=1&side=32&{query}", prompt=prompt, **asked
+        )
+    told, *others = [report.warnings for report in reports]
+    assert told == ['the negative words "fog" are left out: FluxFillPipeline follows none']
+    assert others == [[], []]
 
 
 def test_records_say_what_they_are_and_pin_commits_or_say_none():
