@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 import eraser
+from eraser import weights
 from eraser.engines import registry
 from web_demo.calls import Calls
 from web_demo.studio import EXAMPLES, Studio
@@ -91,7 +92,7 @@ def build(studio: Studio) -> gr.Blocks:
         )
         with gr.Accordion("Advanced", open=False, elem_id="advanced"), gr.Row():
             engine = gr.Dropdown(
-                engine_choices(infos, offered),
+                engine_choices(infos, offered, chosen),
                 value=chosen,
                 label="Engine",
                 info="Which program paints.",
@@ -228,8 +229,14 @@ def _said(event: gr.EventData) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def engine_choices(infos: Iterable[eraser.EngineInfo], offered: Iterable[str]) -> list[tuple[str, str]]:
-    named = [(f"{info.name}: {info.summary}", info.name) for info in infos if info.name in offered]
+def engine_choices(infos: Iterable[eraser.EngineInfo], offered: Iterable[str], own: str) -> list[tuple[str, str]]:
+    """What can be chosen: the server's own engine, and those on offer whose weights are here."""
+    named = [
+        (f"{info.name}: {info.summary}", info.name)
+        for info in infos
+        if info.name in offered
+        and (info.name == own or all(weights.present(file) for file in registry.ENTRIES[info.name].files))
+    ]
     return [("choose for me", registry.AUTO), *named]
 
 

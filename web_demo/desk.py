@@ -44,6 +44,7 @@ class Step:
     task: Task | None = None
     ending: str = ""
     source_type: str = ""  # what the file will say was done to the picture
+    file: Path | None = None  # the photograph as it came
 
 
 class Desk:
@@ -82,7 +83,7 @@ class Desk:
                 hint="make it smaller first, or use the eraser command on your own machine",
             )
         photo = files.read(path, most_megapixels=most_megapixels)
-        step = self._keep(photo, "Original")
+        step = self._keep(photo, "Original", file=path, name=clean_name(name))
         self.clear()
         self.name = clean_name(name)
         self.facts = f"{photo.format} · {facts.bits} bit · {photo.size.width} × {photo.size.height}"
@@ -132,6 +133,8 @@ class Desk:
     def download(self, number: int) -> tuple[Path, list[str]]:
         """The step as a file of the original's kind, and what that kind cannot hold. Raises OutputError."""
         step = self.steps[number]
+        if step.file is not None:
+            return step.file, []
         assert self._shell is not None
         name = Path(self.name)
         suffix = name.suffix if files.FORMATS.get(name.suffix.lower()) == self._shell.format else ""
@@ -160,12 +163,16 @@ class Desk:
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _keep(self, photo: Photo, label: str, **facts: Any) -> Step:
-        self._make_room(photo.pixels.nbytes, facts.get("parent"))
+    def _keep(self, photo: Photo, label: str, *, file: Path | None = None, name: str = "", **facts: Any) -> Step:
+        """file: the photograph itself, which is kept as it is under this name."""
+        self._make_room(photo.pixels.nbytes + (file.stat().st_size if file else 0), facts.get("parent"))
         number = next(self._count)
-        folder = self.folder / f"{number}"
+        folder, beside = self.folder / f"{number}", self.folder / f"{number}{FILE}"
         try:
             folder.mkdir()
+            if file is not None:
+                beside.mkdir()
+                facts["file"] = Path(shutil.copyfile(file, beside / name))
             np.save(folder / "pixels.npy", photo.pixels)
             image = screen.screen_copy(photo)
             copy, thumb = (
@@ -173,6 +180,7 @@ class Desk:
             )
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(beside, ignore_errors=True)
             if isinstance(error, OSError) and not isinstance(error, EraserError):
                 raise disk_full(error) from error
             raise

@@ -77,10 +77,7 @@ class Erasing:
         if self.is_empty:
             raise EmptyHole("nothing is painted yet", hint="paint over what is to vanish, then press Erase")
         if self.mask.all():
-            raise NothingKnown(
-                "the whole photograph is painted over, so there is nothing left to continue from",
-                hint="unpaint a part of it",
-            )
+            raise _all_painted()
 
     def whole(self, size: Size) -> Box:
         """Where the result lies, in the photograph's pixels."""
@@ -97,7 +94,11 @@ class Erasing:
 
     def steps(self, session: Eraser, photo: Photo, settings: Settings) -> Generator[Progress, None, Photo]:
         hole = screen.scale_mask(self.mask, photo.size)
-        return session.erase_steps(photo, hole, seed=settings.seed, grow=settings.grow, prompt=settings.prompt)
+        steps = session.erase_steps(photo, hole, seed=settings.seed, grow=settings.grow, prompt=settings.prompt)
+        try:
+            return (yield from steps)
+        except NothingKnown as error:  # a few dots were left, and strokes are widened
+            raise _all_painted() from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,12 @@ class Extending:
 
 
 Task = Erasing | Extending
+
+
+def _all_painted() -> NothingKnown:
+    return NothingKnown(
+        "the whole photograph is painted over, so there is nothing left to continue from", hint="unpaint a part of it"
+    )
 
 
 def extending(size: Size, *, aspect: Any = None, sides: Any = None) -> Extending:

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import re
+import sys
 import traceback
 from pathlib import Path
 
-from eraser.errors import Cancelled, EraserError, OutputError, ServiceError, TooBusy
+from eraser.errors import (
+    Cancelled,
+    DamagedWeights,
+    EraserError,
+    MissingExtra,
+    MissingWeights,
+    OutputError,
+    ServiceError,
+    TooBusy,
+)
 
+NOT_READY = (
+    "This engine is not set up on the server. Choose another one under Advanced, or leave the choice to the page."
+)
 DEFECT = "Something went wrong on the server, and nothing was changed. Try again; its log says what it was."
 
 
@@ -18,6 +31,9 @@ def explain(error: BaseException, hidden: Path, *more: tuple[str, str]) -> str:
         return "Stopped. Nothing was changed."
     if isinstance(error, TooBusy):
         return "Many people are waiting just now. Try again in a minute."
+    if isinstance(error, MissingExtra | MissingWeights | DamagedWeights):
+        print(f"web page: {error}", file=sys.stderr)  # whoever runs the server can do something about it
+        return NOT_READY
     if isinstance(error, EraserError) and not (isinstance(error, ServiceError) and "defect" in error.hint):
         return sentence(error, hidden, *more)
     traceback.print_exception(error)

@@ -16,12 +16,24 @@ function setSide(side, percent) {
   layout();
 }
 
-function setAspect(shape) {
+// a half goes to the even number, as it does on the server
+function even(number) {
+  const whole = Math.floor(number), rest = number - whole;
+  return rest > 0.5 || (rest === 0.5 && whole % 2) ? whole + 1 : whole;
+}
+
+// pixels to add for a shape
+function toShape(shape) {
   const { width, height } = view.photo;
-  aspect = shape;
   const [across, down] = shape === 'A4' ? (width > height ? [297, 210] : [210, 297]) : shape.split(':').map(Number);
-  const wide = Math.max(width, Math.round(height * across / down)), high = Math.max(height, Math.round(width * down / across));
-  const h = 50 * (wide - width) / width, v = 50 * (high - height) / height;
+  const wide = Math.max(0, even(height * (across / down)) - width), high = Math.max(0, even(width / (across / down)) - height);
+  return { left: Math.floor(wide / 2), right: Math.ceil(wide / 2), top: Math.floor(high / 2), bottom: Math.ceil(high / 2) };
+}
+
+function setAspect(shape) {
+  const { width, height } = view.photo, add = toShape(shape);
+  aspect = shape;
+  const h = 50 * (add.left + add.right) / width, v = 50 * (add.top + add.bottom) / height;
   sides = { left: h, right: h, top: v, bottom: v };
   showNumbers();
   layout();

@@ -94,7 +94,7 @@ function crop(step) {
   return seen;
 }
 
-const pixels = () => ({
+const pixels = () => aspect ? toShape(aspect) : ({
   left: Math.round(sides.left * view.photo.width / 100), right: Math.round(sides.right * view.photo.width / 100),
   top: Math.round(sides.top * view.photo.height / 100), bottom: Math.round(sides.bottom * view.photo.height / 100),
 });

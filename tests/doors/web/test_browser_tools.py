@@ -11,6 +11,7 @@ from PIL import Image
 
 import eraser
 from eraser.geometry import Size
+from eraser.margins import margins
 from eraser.masks import prepare
 from tests.doors.web.pages import ACROSS, Visit
 from tests.doors.web.scenes import scene
@@ -43,6 +44,20 @@ def test_the_frame_is_dragged_or_shaped_and_the_photo_stands_unchanged_inside(
     page.tab.get_by_label("Shape 1:1").click()
     page.click("go")
     page.says("The frame is as large as the photograph")
+
+
+def test_the_frame_has_the_size_that_the_result_will_have(quick: Server, visit: Visit, tmp_path: Path) -> None:
+    page = visit(quick)
+    for width, height in ((320, 213), (213, 320), (251, 167)):  # odd margins, and halves on the way to them
+        path = tmp_path / f"{width}.png"
+        Image.fromarray(scene(width, height)).save(path)
+        page.open(path)
+        page.click("mode.extend")
+        for shape, aspect in {"1:1": "1:1", "4:5": "4:5", "3:2": "3:2", "16:9": "16:9", "9:16": "9:16"}.items():
+            page.tab.get_by_label(f"Shape {shape}", exact=True).click()
+            add = margins(Size(width, height), aspect=aspect)
+            told = f"{width + add['left'] + add['right']} × {height + add['top'] + add['bottom']}"
+            assert page.tab.locator(".bench .newsize").inner_text() == told, shape
 
 
 def test_variations_are_looked_at_and_one_is_taken(quick: Server, visit: Visit, photo: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import eraser
+from eraser import weights
 from eraser.engines import registry
 
 pytest.importorskip("gradio", reason="gradio is not installed: pip install 'magic-eraser[web]'")
@@ -58,14 +59,26 @@ def test_a_port_that_is_taken_is_said_and_leaves_nothing(tmp_path: Path) -> None
     assert list(tmp_path.glob("magic-eraser-web-*")) == []
 
 
-def test_the_page_offers_the_server_s_own_engine_without_its_path(tmp_path: Path) -> None:
+def test_the_page_offers_the_server_s_own_engine_without_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from web_demo.app import engine_choices
+
+    here: set[str] = set()
+    monkeypatch.setattr(weights, "present", lambda file: tmp_path if file.name in here else None)
 
     made = Studio(engine="latent:/home/somebody/model", folders=Folders(keep_seconds=60, parent=tmp_path))
     try:
         assert made.engine_of("latent") == made.engine_of("") == made.engine
-        offered = engine_choices(eraser.engines(), registry.open_to_others(made.engine))
-        assert [name for _, name in offered] == ["auto", "patch", "lama", "migan", "latent"]
-        assert "somebody" not in str(offered)
+
+        def offered(own: str) -> list[str]:
+            names = registry.open_to_others(made.engine)
+            return [name for _, name in engine_choices(eraser.engines(), names, own)]
+
+        assert offered("latent") == ["auto", "patch", "latent"]
+        assert offered("lama") == ["auto", "patch", "lama", "latent"]  # who chose it is told what is missing
+        here.update(file.name for file in registry.ENTRIES["migan"].files)
+        assert offered("latent") == ["auto", "patch", "migan", "latent"]
+        assert "somebody" not in str(registry.open_to_others(made.engine))
     finally:
         made.close()

@@ -14,7 +14,7 @@ from PIL import Image
 
 import eraser
 from eraser import files
-from eraser.errors import OutOfRange, SizeMismatch
+from eraser.errors import NothingKnown, OutOfRange, SizeMismatch
 from eraser.geometry import Box, Size
 from eraser.provenance import DIGITAL_SOURCE_TYPE, TRAINED
 from eraser.xmp import values
@@ -130,7 +130,7 @@ def test_a_long_history_gives_up_its_middle_and_keeps_the_original(
             view = await last(studio.erase("me", {"mask": mask}, Settings))
             assert view["error"] == ""
         assert sorted(desk.steps) == [1, 5, 6, 7]
-        assert sorted(path.name for path in desk.folder.iterdir()) == ["1", "5", "6", "7"]
+        assert sorted(path.name for path in desk.folder.iterdir()) == ["1", "1.file", "5", "6", "7"]
         view = await studio.download("me", {"number": 3})
         assert "no longer here" in view["error"]
 
@@ -154,7 +154,7 @@ def test_a_photo_that_cannot_be_kept_leaves_what_was_there(studio: Studio, monke
                 assert "could not keep the picture (No space left on device)" in view["error"]
             assert sorted(desk.steps) == [1, 2]
             assert desk.name == "rocket.jpg"
-            assert sorted(path.name for path in desk.folder.iterdir()) == ["1", "2"]
+            assert sorted(path.name for path in desk.folder.iterdir()) == ["1", "1.file", "2"]
             assert (await studio.go_to("me", {"number": 1}))["photo"]
 
     asyncio.run(act())
@@ -205,3 +205,29 @@ def test_a_part_of_a_step_is_what_the_file_has_there(studio: Studio) -> None:
             assert await studio.part(*other, "0,0,5,5") is None
 
     asyncio.run(look())
+
+
+def test_the_original_is_handed_out_as_it_came(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "turned photo.jpeg"
+    Image.fromarray(scene(120, 90)).save(path, quality=71, exif=exif)
+    data = path.read_bytes()
+    desk = Desk(tmp_path / "desk")
+    desk.folder.mkdir()
+    desk.open(path, path.name, most_megapixels=1)
+    path.unlink()
+    file, losses = desk.download(desk.current)
+    assert (file.name, file.read_bytes(), losses) == ("turned photo.jpeg", data, [])
+    desk.clear()
+    assert list(desk.folder.iterdir()) == []
+
+
+def test_a_dot_that_is_left_unpainted_is_as_good_as_none(tmp_path: Path) -> None:
+    mask = np.ones((90, 120), np.bool_)
+    mask[40, 60] = False
+    Image.fromarray(scene(120, 90)).save(tmp_path / "photo.png")
+    photo = files.read(tmp_path / "photo.png")
+    with eraser.Eraser() as session, pytest.raises(NothingKnown, match="whole photograph is painted over") as told:
+        list(Erasing(mask).steps(session, photo, Settings()))
+    assert told.value.hint == "unpaint a part of it"

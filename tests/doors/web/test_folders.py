@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from eraser.errors import InputError
+from eraser import weights
+from eraser.engines import registry
+from eraser.errors import InputError, MissingWeights
 from tests.doors.web.scenes import scene
 from tests.doors.web.studios import SPOT, last, send
 
@@ -19,7 +21,7 @@ pytest.importorskip("gradio", reason="gradio is not installed: pip install 'magi
 from web_demo.folders import Folders
 from web_demo.studio import Limits, Studio
 from web_demo.tasks import Settings
-from web_demo.words import sentence
+from web_demo.words import NOT_READY, explain, sentence
 
 
 def test_only_what_was_uploaded_is_opened_and_never_another_desk_s(studio: Studio, tmp_path: Path) -> None:
@@ -96,6 +98,17 @@ def test_no_path_of_the_server_is_said(studio: Studio) -> None:
     root = studio.folders.root
     error = InputError(f"{root}/uploads/ab12/my photo.png is damaged", hint=f'look into "{root}/desks/x/1/pixels.npy"')
     assert sentence(error, root) == 'my photo.png is damaged. Look into "pixels.npy".'
+
+
+def test_an_engine_without_its_weights_is_told_without_a_path(
+    studio: Studio, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(weights.FOLDER, str(tmp_path))
+    with pytest.raises(MissingWeights) as missing:
+        weights.find(registry.ENTRIES["lama"].files[0])
+    assert str(tmp_path) in str(missing.value)
+    assert explain(missing.value, studio.folders.root) == NOT_READY
+    assert str(tmp_path) in capsys.readouterr().err
 
 
 def test_only_folders_of_one_s_own_are_removed(tmp_path: Path) -> None:

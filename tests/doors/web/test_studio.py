@@ -76,7 +76,8 @@ def test_two_photos_opened_at_once_leave_one_of_them_whole_and_views_are_in_orde
         newest = max(views, key=lambda view: view["serial"])
         assert newest["photo"]["name"] == desk.name
         assert len({view["serial"] for view in views}) == 6
-        assert len([path for path in desk.folder.iterdir() if path.is_dir()]) == 1
+        number = str(desk.current)
+        assert {path.name for path in desk.folder.iterdir() if path.is_dir()} == {number, f"{number}.file"}
 
     asyncio.run(act())
 
