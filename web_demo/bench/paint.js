@@ -8,12 +8,15 @@ function undo() { if (strokes.length) { undone.push(strokes.pop()); draw(); show
 
 function redo() { if (undone.length) { strokes.push(undone.pop()); draw(); show(); } }
 
-function clear() { undone = []; while (strokes.length) undone.push(strokes.pop()); draw(); show(); }
+function clear() { if (marks().length) { strokes.push({ wipes: true }); undone = []; draw(); show(); } }
+
+// the strokes that still stand
+const marks = () => strokes.slice(strokes.map((one) => Boolean(one.wipes)).lastIndexOf(true) + 1);
 
 function draw() {
   const pencil = mask.getContext('2d');
   pencil.clearRect(0, 0, mask.width, mask.height);
-  for (const one of strokes) drawStroke(pencil, one, 0);
+  for (const one of marks()) drawStroke(pencil, one, 0);
 }
 
 function drawStroke(pencil, one, from) {
@@ -174,9 +177,9 @@ stage.addEventListener('wheel', (event) => {
 function painted() {
   // the part that holds paint, as a picture whose alpha is the paint
   const { width, height } = mask;
-  if (!strokes.length || !width) return null;
+  if (!marks().length || !width) return null;
   let [left, top, right, bottom] = [width, height, 0, 0];
-  for (const one of strokes) {
+  for (const one of marks()) {
     if (one.unpaint) continue;
     for (const [x, y] of one.points) {
       left = Math.min(left, x - one.size); right = Math.max(right, x + one.size);

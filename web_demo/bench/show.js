@@ -24,7 +24,7 @@ function show() {
   compare.disabled = working || !there || !view.photo.before;
   undoButton.disabled = !strokes.length;
   redoButton.disabled = !undone.length;
-  clearButton.disabled = !strokes.length;
+  clearButton.disabled = !marks().length;
   busy.hidden = !working;
   if (!working && cameFrom) {
     if (document.activeElement === document.body) cameFrom.focus({ preventScroll: true });

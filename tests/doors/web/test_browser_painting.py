@@ -130,6 +130,10 @@ def test_strokes_are_undone_redone_unpainted_cleared_and_finer_when_zoomed(
     assert page.painted == one
     page.click("clear")
     assert page.painted == 0
+    page.tab.keyboard.press("Control+z")
+    assert page.painted == one
+    page.click("redo")
+    assert page.painted == 0
     page.click("brush")
     page.stroke((0.5, 0.5), (0.5, 0.5), size=40)
     dot = page.painted
