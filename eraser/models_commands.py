@@ -198,9 +198,9 @@ def fetch(name: str, url: str, quiet: bool, as_json: bool) -> None:
 
 
 def _fetch_checkpoint(name: str, url: str, quiet: bool, as_json: bool) -> None:
-    from eraser import hub
+    from eraser import hub, shipments
 
-    shipment = hub.offered(_repository(name), endpoint=url)
+    shipment = shipments.offered(_repository(name), endpoint=url)
     repository = shipment.repository
     if not as_json:
         click.echo(
@@ -208,7 +208,7 @@ def _fetch_checkpoint(name: str, url: str, quiet: bool, as_json: bool) -> None:
             f"licence {repository.licence} ({repository.limits}), to {hub.cache()}",
             err=True,
         )
-    path = str(hub.fetch(shipment, endpoint=url, quiet=quiet or as_json))
+    path = str(shipments.fetch(shipment, endpoint=url, quiet=quiet or as_json))
     _report({"paths": [path]}, [path], as_json)
 
 
