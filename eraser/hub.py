@@ -18,8 +18,9 @@ from eraser.errors import DamagedWeights, FetchFailed, MissingWeights, OutputErr
 from eraser.tensor_files import tensors
 
 INDEX = "model_index.json"
+DESCRIPTIONS = ("*.json", "*.txt", "*.model", "*.jinja")
 # what describes and holds a pipeline: no pickles, no other frameworks' files, no second copy as one file at the top
-WANTED = (INDEX, "LICENSE*", "README.md", "*/*.json", "*/*.txt", "*/*.model", "*/*.jinja", "*/*.safetensors")
+WANTED = (INDEX, "LICENSE*", "README.md", *(f"*/{name}" for name in DESCRIPTIONS), "*/*.safetensors")
 VARIANT = re.compile(r"\.(fp16|bf16|fp8|non_ema|ema)[.-]")
 
 
@@ -131,6 +132,12 @@ def files(folder: Path, part: str) -> list[Path]:
     if len(chosen) > 1:  # a whole one beside its shards is the same again
         chosen = [path for path in chosen if re.search(r"-\d+-of-\d+\.", path.name)] or chosen
     return chosen
+
+
+def descriptions(folder: Path, part: str) -> list[Path]:
+    """The small files that a part of a pipeline is described by."""
+    found = (path for pattern in DESCRIPTIONS for path in (folder / part).glob(pattern))
+    return sorted(path for path in found if not path.name.endswith(".index.json"))
 
 
 def check(folder: Path) -> None:

@@ -7,7 +7,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -75,7 +75,8 @@ class Report:
     """What made a result. `to_json()` is what a sidecar holds (docs/provenance.md).
 
     mode         erase, outpaint, or paint for windows of a canvas
-    about        asks the engine what it says of itself, which `facts` holds: it may read whole files
+    about        what the engine said of itself when the result was made
+    sums         makes the sums of what it was loaded from, which reads whole files; None where there are none
     options      what was asked for beyond engine, seed, tries and prompt
     size         of the result · painted: its windows, in the order in which they were painted
     source_type  the IPTC term for what was done, which files carry
@@ -86,7 +87,7 @@ class Report:
     engine: str
     licence: str
     device: str
-    about: Callable[[], Mapping[str, Any]]
+    about: Mapping[str, Any]
     seed: int
     tries: int
     prompt: str | None
@@ -97,11 +98,12 @@ class Report:
     started: datetime
     seconds: float
     versions: Mapping[str, str]
+    sums: Callable[[], Any] | None = None
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What the engine says of itself: model, revision, sums of weights, options."""
-        return self.about()
+        """What the engine says of itself: model, revision, options, and sums of its files, which are read for it."""
+        return {**self.about, **({"sha256": self.sums()} if self.sums else {})}
 
     @property
     def hole_pixels(self) -> int:
@@ -125,8 +127,8 @@ class Report:
         return list(dict.fromkeys(str(part.facts["fallback"]) for part in self.painted if "fallback" in part.facts))
 
     def summary(self) -> dict[str, Any]:
-        """`to_json` without what grows with the picture, its windows."""
-        whole = self.to_json()
+        """`to_json` without what grows with the picture, its windows, and without reading files for their sums."""
+        whole = replace(self, sums=None).to_json()
         del whole["windows"]
         return whole
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,11 @@ from eraser.canvas import View
 from eraser.engines import checkpoints, devices, few_steps, registry
 from eraser.engines.attempts import Attempts
 from eraser.engines.base import Engine, EngineInfo, Progress
-from eraser.engines.crew import Crew
-from eraser.engines.devices import Device
+from eraser.engines.crew import Crew, Keeper, give_back
 from eraser.engines.film import with_grain
 from eraser.engines.frame import shown, shrink, surroundings, told, trouble_with, widened, without_a_drawing
 from eraser.engines.latent_records import RECORDS, Options, parsed
-from eraser.engines.loading import Loading
+from eraser.engines.loaded_files import LoadedFiles
 from eraser.engines.painter import Painter, Scene, Wish
 from eraser.engines.patch import PatchEngine
 from eraser.engines.patch_levels import Workers
@@ -50,6 +50,9 @@ class Context:
     least_context: int = 32  # pixels
 
 
+_keeper = Keeper()  # asked under the registry's lock
+
+
 def load(info: EngineInfo, what: str) -> LatentEngine:
     """what: a name of latent_records.RECORDS, a repository, a folder or a file, and options behind a question mark."""
     loading, options = parsed(what)
@@ -58,14 +61,12 @@ def load(info: EngineInfo, what: str) -> LatentEngine:
         info = replace(info, licence=f"{repository.licence}: {repository.limits}", needs=record.needs)
     checkpoints.library()  # before anything asks torch for its devices
     loading, options, _ = few_steps.applied(what, loading, options)
-    crew = _crew(loading, tuple(devices.wanted(wanted_device())))
+    places = tuple(devices.wanted(wanted_device()))
+    # other options of how to draw run the checkpoint that is loaded
+    crew = _keeper.crew(
+        (loading, places), lambda: Crew([functools.partial(Painter, loading, place) for place in places])
+    )
     return LatentEngine(info, crew, options, prefill=_prefill(options.prefill))
-
-
-@functools.cache
-def _crew(loading: Loading, places: tuple[Device, ...]) -> Crew:
-    """A checkpoint is gigabytes: other options of how to draw run the one that is loaded."""
-    return Crew([functools.partial(Painter, loading, place) for place in places])
 
 
 def _prefill(name: str) -> Engine | None:
@@ -114,6 +115,22 @@ class LatentEngine:
     def facts(self) -> dict[str, object]:
         """For a result's report."""
         return {**self._painter.facts, "options": asdict(self._options) | {"side": self.side}}
+
+    @property
+    def sums(self) -> Callable[[], dict[str, Any]]:
+        """Reads every file that decides what is drawn, for a result's report: called when somebody asks, and holding on
+        to no model."""
+        files = self._painter.files
+        if reference := self._options.reference:
+            path = Path(reference).expanduser()
+            files = files.and_also({f"reference/{path.name}": path})
+        prefill = getattr(self._prefill, "sums", None)
+        return functools.partial(_sums, files, prefill)
+
+    def let_go(self) -> Callable[[], None]:
+        """Keep the checkpoint no longer than somebody holds an engine that draws with it; see `registry.let_go`."""
+        _keeper.let_go(self._painter)
+        return give_back
 
     def fill(self, view: View, *, seed: int, prompt: str | None = None) -> Generator[Progress, None, np.ndarray]:
         """Paint where `view.hole` is True: the Engine contract."""
@@ -264,6 +281,10 @@ class Part:
             return None
         there = self.view.erased(self.box)
         return shrink(there, np.zeros(there.shape[:2], bool), *self.hole.shape)[0]
+
+
+def _sums(files: LoadedFiles, prefill: Callable[[], str] | None) -> dict[str, Any]:
+    return files.sums() | ({"prefill": prefill()} if prefill else {})
 
 
 def _enlarged(view: View, box: Box, preview: Callable[[], np.ndarray]) -> np.ndarray:

@@ -102,3 +102,32 @@ def test_little_memory_is_answered_by_half_as_wide_numbers_on_the_processor(sd, 
     placed = Placed(sd, CPU)
     assert placed.facts["dtype"] == "bfloat16"
     assert sum(placed.needs.parts.values()) < 0.6 * whole
+
+
+@pytest.mark.parametrize(("room", "computes_in"), [(0.7, "bfloat16"), (1.1, "float32")])
+def test_what_falls_to_the_processor_is_told_in_the_numbers_it_computes_in_and_fits_the_main_memory(
+    sd, monkeypatch, room, computes_in
+):
+    monkeypatch.setattr(placement.devices, "numbers", lambda device, wide: torch.bfloat16)
+    placed = Placed(sd, pretended(80))
+    assert (placed.plan.where, placed.facts["dtype"]) == ("whole", "bfloat16")
+    needed = sum(placed.needs.parts.values())
+    # what is there already, and so much besides: wide weights are twice as large
+    monkeypatch.setattr(placement, "_fitting", lambda *_: (torch.bfloat16, needed))
+    monkeypatch.setattr(placement, "usable_memory", lambda: int(room * needed))
+    placed = Placed(sd, pretended(0))
+    assert placed.plan.where == "processor"
+    assert placed.facts["dtype"] == str(placed.pipeline.unet.dtype).removeprefix("torch.") == computes_in
+
+
+def test_weights_that_the_main_memory_does_not_hold_are_not_brought_there(sd, monkeypatch):
+    placed = Placed(sd, pretended(80))
+    on_gpu = torch.nn.Linear(1000, 2000, bias=False, device="meta", dtype=torch.bfloat16)
+    monkeypatch.setattr(placement, "parts_of", lambda pipeline: {"unet": on_gpu})
+    monkeypatch.setattr(placement, "usable_memory", lambda: 3_900_000)
+    placed._at = len(placed._plans) - 1
+    with pytest.raises(OutOfMemory, match=r"for the processor 0\.0 GB are needed") as told:
+        placed._settle()
+    assert "smaller checkpoint" in told.value.hint
+    monkeypatch.setattr(placement, "usable_memory", lambda: 4_100_000)
+    assert placed._on_processor(placed.plan) == torch.bfloat16
