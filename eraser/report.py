@@ -6,7 +6,7 @@ import functools
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -102,8 +102,10 @@ class Report:
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What the engine says of itself: model, revision, options, and sums of its files, which are read for it."""
-        return {**self.about, **({"sha256": self.sums()} if self.sums else {})}
+        """What the engine says of itself: model, revision, options, and sums of its files, which are read for it; and
+        how it drew this result, where it says so."""
+        sums = {"sha256": self.sums()} if self.sums else {}
+        return {**self.about, **how_drawn(self.painted), **sums}
 
     @property
     def hole_pixels(self) -> int:
@@ -174,10 +176,28 @@ class Recorder:
     def seconds(self) -> float:
         return time.perf_counter() - self._start
 
+    def device(self, otherwise: str) -> str:
+        """Where the engine said that it drew."""
+        return str(how_drawn(self.parts).get("device", otherwise))
+
     def source_type(self, *, is_trained: bool) -> str:
         """The term for what was painted: a trained engine may have left all of it to the patch engine."""
         patches = all(part.facts.get("painted_by") == "patch" for part in self.parts)
         return TRAINED if is_trained and not patches else PATCHES
+
+
+def how_drawn(parts: Iterable[Part]) -> dict[str, Any]:
+    """What an engine said, as `drawn`, of how it drew the fillings that were kept; and how often the memory ran out in
+    all of them."""
+    attempts = [attempt.facts for part in parts for attempt in part.attempts if "drawn" in attempt.facts]
+    kept = [part.facts["drawn"] for part in parts if "drawn" in part.facts]
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(name for drawn in kept for name in drawn):
+        values = list(dict.fromkeys(drawn[name] for drawn in kept if name in drawn))
+        found[name] = values[0] if len(values) == 1 else ", then ".join(map(str, values))
+    if "memory_ran_out" in found:
+        found["memory_ran_out"] = sum(facts["drawn"]["memory_ran_out"] for facts in attempts)
+    return found
 
 
 def versions() -> dict[str, str]:

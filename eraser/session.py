@@ -353,7 +353,7 @@ class Eraser:
             mode=mode,
             engine=self.info.name,
             licence=self.info.licence,
-            device=self.device,
+            device=recorder.device(self.device),
             about=self._about,
             sums=self._sums,
             seed=int(seed),

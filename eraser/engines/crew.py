@@ -52,6 +52,11 @@ class Crew:
         return self._mine.facts
 
     @property
+    def drawn(self) -> dict[str, object]:
+        """Of the drawing that this thread makes or made last: where, in which numbers, how often the memory ran out."""
+        return self._mine.placed.state | {"memory_ran_out": len(getattr(self._here, "failures", ()))}
+
+    @property
     def files(self) -> LoadedFiles:
         """What the checkpoint was loaded from."""
         return self._painter(0).placed.files
@@ -63,8 +68,10 @@ class Crew:
             self._busy[number] += 1
         try:
             painter = self._painter(number)
-            self._here.painter = painter
-            with contextlib.closing(persistent(painter.placed, lambda: painter.steps(*wish, **more))) as steps:
+            failures: list[str] = []
+            self._here.painter, self._here.failures = painter, failures
+            drawing = persistent(painter.placed, lambda: painter.steps(*wish, **more), failures.append)
+            with contextlib.closing(drawing) as steps:
                 while True:
                     try:
                         step = next(steps)
@@ -72,7 +79,7 @@ class Crew:
                         return finished.value
                     finally:
                         # whoever drives two drawings in turn is told of each by its own painter
-                        self._here.painter = painter
+                        self._here.painter, self._here.failures = painter, failures
                     yield step
         finally:
             with self._lock:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Generator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,8 @@ class LatentEngine:
     @property
     def facts(self) -> dict[str, object]:
         """For a result's report."""
-        return {**self._painter.facts, "options": asdict(self._options) | {"side": self.side}}
+        said = {name: value for name, value in self._painter.facts.items() if name != "memory_ran_out"}  # ever
+        return {**said, "options": asdict(self._options) | {"side": self.side}}
 
     @property
     def sums(self) -> Callable[[], dict[str, Any]]:
@@ -222,7 +223,10 @@ class LatentEngine:
         finally:
             steps.close()
         drawing = part.drawing(drawn[0])
-        yield Progress(1.0, note, functools.partial(shown, part.view, drawing))
+        how = getattr(self._painter, "drawn", {})
+        part.ran_out.append(how.get("memory_ran_out", 0))
+        facts = {"drawn": how | {"memory_ran_out": sum(part.ran_out)}}
+        yield Progress(1.0, note, functools.partial(shown, part.view, drawing), facts=facts)
         return drawing
 
     def _preview(self, part: Part, latents: Any) -> np.ndarray:
@@ -266,6 +270,7 @@ class Part:
     known: np.ndarray
     hole: np.ndarray
     scene: Scene
+    ran_out: list[int] = field(default_factory=list)  # how often the memory did, in each drawing of it
 
     def drawing(self, drawn: np.ndarray) -> Drawing:
         """What was drawn of the scene, at the known pixels' size and with them in place."""

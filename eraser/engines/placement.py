@@ -129,6 +129,11 @@ class Placed:
         return self.plan.where in ("parts", "layers")
 
     @property
+    def state(self) -> dict[str, object]:
+        """Where and in which numbers it computes at the moment."""
+        return {"device": self.plan.on(self.device), "dtype": str(self.computes_in).removeprefix("torch.")}
+
+    @property
     def facts(self) -> dict[str, object]:
         """What a result's report says of how it was made."""
         loading = self.loading
@@ -137,8 +142,7 @@ class Placed:
             "revision": checkpoints.revision_of(loading),
             "pipeline": type(self.pipeline).__name__,
             "sampler": type(self.pipeline.scheduler).__name__,
-            "dtype": str(self.computes_in).removeprefix("torch."),
-            "device": self.plan.on(self.device),
+            **self.state,
             "loras": [f"{Path(lora.file).name}:{lora.weight:g}" for lora in loading.loras],
             "adapter": Path(loading.adapter.file).name if loading.adapter else "",
             "safety_checker": getattr(self.pipeline, "safety_checker", None) is not None,
@@ -239,10 +243,13 @@ class Placed:
 
 
 def persistent(
-    placed: Placed, make: Callable[[], Generator[tuple[int, Any], None, Any]]
+    placed: Placed,
+    make: Callable[[], Generator[tuple[int, Any], None, Any]],
+    ran_out: Callable[[str], object] = lambda reason: None,
 ) -> Generator[tuple[int, Any], None, Any]:
     """Run `make()` to its end, again from its start by the next cheaper plan whenever the memory runs out: with the
-    same seed, the same picture. Steps that are done again are not counted down. Raises OutOfMemory."""
+    same seed, the same picture. Steps that are done again are not counted down; `ran_out` hears of every time. Raises
+    OutOfMemory."""
     import torch
 
     most = 0
@@ -263,7 +270,7 @@ def persistent(
                 failure = str(error)  # not the error itself, whose frames hold what filled the memory
             finally:
                 steps.close()
-        assert failure is not None
+        ran_out(failure)
         del steps
         for _ in placed.gate.entered(alone=True):
             yield most, None

@@ -9,6 +9,8 @@ import pytest
 
 from eraser.canvas import View
 from eraser.errors import OutOfMemory
+from eraser.geometry import Box
+from eraser.session import Eraser
 
 torch = pytest.importorskip("torch", reason="the diffusion extra is not installed")
 diffusers = pytest.importorskip("diffusers", reason="the diffusion extra is not installed")
@@ -85,7 +87,9 @@ def test_the_engine_says_in_its_notes_that_the_memory_ran_out(sd, monkeypatch):
     notes = [step.note for step in seen]
     assert any(note.endswith("on the GPU (Card)") for note in notes)
     assert any(note.endswith("on the GPU (Card), decoding in tiles, its memory ran out once") for note in notes)
-    assert engine.facts["memory_ran_out"] == 1
+    (drawn_how,) = [step.facts["drawn"] for step in seen if "drawn" in step.facts]
+    assert drawn_how["memory_ran_out"] == 1
+    assert drawn_how["device"] == "GPU (Card), decoding in tiles"
 
 
 def test_a_machine_without_room_for_the_weights_says_so_before_loading(sd, monkeypatch):
@@ -131,3 +135,38 @@ def test_weights_that_the_main_memory_does_not_hold_are_not_brought_there(sd, mo
     assert "smaller checkpoint" in told.value.hint
     monkeypatch.setattr(placement, "usable_memory", lambda: 4_100_000)
     assert placed._on_processor(placed.plan) == torch.bfloat16
+
+
+def test_reports_tell_how_their_own_result_was_drawn_and_no_other(sd, monkeypatch):
+    crew = Crew([functools.partial(Painter, sd, pretended(80))])
+    session = Eraser()
+    session._engine = LatentEngine(INFO, crew, Options(steps=2, guidance=2.0), threads=1)
+    plans = failing(crew._painter(0), monkeypatch, 1)
+    photo = np.random.default_rng(0).integers(0, 255, (48, 60, 3), np.uint8)
+    reports = []
+    for _ in range(2):
+        session.erase(photo, Box(20, 14, 16, 16), grow=0, prompt="a door", on_report=reports.append)
+    assert len(plans) == 2
+    assert [report.facts["memory_ran_out"] for report in reports] == [1, 0]
+    assert [report.device for report in reports] == [plans[1], plans[1]]
+    crew._painter(0).placed.cheaper()  # later, and nothing to do with them
+    assert [report.facts["device"] for report in reports] == [plans[1], plans[1]]
+
+
+def test_of_two_gpus_the_one_is_told_that_drew_what_was_kept(sd):
+    crew = Crew([functools.partial(Painter, sd, pretended(80, name=f"GPU ({name})")) for name in ("one", "two")])
+    session = Eraser()
+    session._engine = LatentEngine(INFO, crew, Options(steps=2, guidance=2.0), threads=1)
+    photo = np.random.default_rng(0).integers(0, 255, (48, 60, 3), np.uint8)
+    seen = set()
+    for seed in range(0, 40, 2):
+        reports = []
+        session.erase(photo, Box(20, 14, 16, 16), grow=0, seed=seed, tries=2, prompt="a door", on_report=reports.append)
+        (part,) = reports[0].painted
+        devices = [attempt.facts["drawn"]["device"] for attempt in part.attempts]
+        assert sorted(devices) == ["GPU (one)", "GPU (two)"]
+        assert reports[0].device == reports[0].facts["device"] == devices[part.kept]
+        seen.add(devices[part.kept])
+        if len(seen) == 2:
+            return
+    raise AssertionError("one GPU drew all that was kept, so nothing was shown")
