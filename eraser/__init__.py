@@ -77,18 +77,18 @@ def erase(
     Raises InputError (and its kinds: SizeMismatch, EmptyHole, NothingKnown, UnsupportedImage, DamagedImage,
     OutOfRange), EngineError (UnknownEngine ...), Cancelled.
     """
-    with Eraser(engine) as session:
-        return session.erase(
-            image,
-            mask,
-            seed=seed,
-            tries=tries,
-            grow=grow,
-            prompt=prompt,
-            make_opaque=make_opaque,
-            on_step=on_step,
-            on_report=on_report,
-        )
+    session = Eraser(engine)
+    return session.erase(
+        image,
+        mask,
+        seed=seed,
+        tries=tries,
+        grow=grow,
+        prompt=prompt,
+        make_opaque=make_opaque,
+        on_step=on_step,
+        on_report=on_report,
+    )
 
 
 def outpaint(
@@ -112,21 +112,21 @@ def outpaint(
     Sides are pixels or percent of that axis ("20%"). Instead of sides, `aspect` ("16:9", 1.5) or `size` (width,
     height) share what is missing evenly between both sides of an axis. The rest as in `erase`.
     """
-    with Eraser(engine) as session:
-        return session.outpaint(
-            image,
-            left=left,
-            top=top,
-            right=right,
-            bottom=bottom,
-            aspect=aspect,
-            size=size,
-            seed=seed,
-            tries=tries,
-            prompt=prompt,
-            on_step=on_step,
-            on_report=on_report,
-        )
+    session = Eraser(engine)
+    return session.outpaint(
+        image,
+        left=left,
+        top=top,
+        right=right,
+        bottom=bottom,
+        aspect=aspect,
+        size=size,
+        seed=seed,
+        tries=tries,
+        prompt=prompt,
+        on_step=on_step,
+        on_report=on_report,
+    )
 
 
 def replace_background(
@@ -157,10 +157,10 @@ def replace_background(
     `erase`. Raises InputError (and its kinds: SizeMismatch, NothingKnown without a subject, EmptyHole without a
     background, UnsupportedImage, DamagedImage, OutOfRange), EngineError (UnknownEngine ...), Cancelled.
     """
-    with Eraser(engine) as session:
-        return session.replace_background(
-            image, subject, prompt=prompt, seed=seed, match=match, soften=soften, on_step=on_step, on_report=on_report
-        )
+    session = Eraser(engine)
+    return session.replace_background(
+        image, subject, prompt=prompt, seed=seed, match=match, soften=soften, on_step=on_step, on_report=on_report
+    )
 
 
 def variations(
@@ -181,5 +181,5 @@ def variations(
     One after the other, or side by side where the engine has several devices: a checkpoint on two GPUs paints two at
     a time. `on_report` is heard once for each, as it comes to its end, with the seed in it. Raises what `way` raises.
     """
-    with Eraser(engine) as session:
-        return session.variations(image, *given, count=count, way=way, seed=seed, on_step=on_step, **asked)
+    session = Eraser(engine)
+    return session.variations(image, *given, count=count, way=way, seed=seed, on_step=on_step, **asked)

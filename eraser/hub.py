@@ -1,9 +1,8 @@
-"""Diffusers repositories: found in the hub's cache or a folder of weights, fetched there, checked and removed."""
+"""Diffusers repositories in the hub's cache or a folder of weights: found, checked, brought along and removed."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -15,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from eraser import weights
-from eraser.errors import DamagedWeights, FetchFailed, MissingExtra, MissingWeights, OutputError
+from eraser.errors import DamagedWeights, FetchFailed, MissingWeights, OutputError
 from eraser.tensor_files import tensors
 
 INDEX = "model_index.json"
+DESCRIPTIONS = ("*.json", "*.txt", "*.model", "*.jinja")
 # what describes and holds a pipeline: no pickles, no other frameworks' files, no second copy as one file at the top
-WANTED = (INDEX, "LICENSE*", "*/*.json", "*/*.txt", "*/*.model", "*/*.jinja", "*/*.safetensors")
+WANTED = (INDEX, "LICENSE*", "README.md", *(f"*/{name}" for name in DESCRIPTIONS), "*/*.safetensors")
 VARIANT = re.compile(r"\.(fp16|bf16|fp8|non_ema|ema)[.-]")
 
 
@@ -35,6 +35,7 @@ class Repository:
     gigabytes: float  # to fetch, about
     variant: str = ""  # files that are fetched instead of twice as large ones, where there are such
     gated: bool = False  # its makers ask for an account, and for their terms to be accepted
+    sums: tuple[tuple[str, str], ...] = ()  # (file, SHA-256) where they are known before the hub is asked
 
 
 def cache() -> Path:
@@ -98,11 +99,21 @@ def index(folder: Path) -> dict[str, Any]:
 
 def components(folder: Path) -> list[str]:
     """The parts that the pipeline is made of."""
+    return parts_of(index(folder))
+
+
+def parts_of(said: dict[str, Any]) -> list[str]:
     return [
         name
-        for name, value in index(folder).items()
+        for name, value in said.items()
         if isinstance(value, list) and len(value) == 2 and all(isinstance(word, str) for word in value)
     ]
+
+
+def belongs(name: str, parts: list[str]) -> bool:
+    """Whether a file is at a repository's top, or in a part: not what lies beside for other programs."""
+    part = name.rpartition("/")[0]
+    return not part or part in parts
 
 
 def variant(folder: Path) -> str:
@@ -121,6 +132,12 @@ def files(folder: Path, part: str) -> list[Path]:
     if len(chosen) > 1:  # a whole one beside its shards is the same again
         chosen = [path for path in chosen if re.search(r"-\d+-of-\d+\.", path.name)] or chosen
     return chosen
+
+
+def descriptions(folder: Path, part: str) -> list[Path]:
+    """The small files that a part of a pipeline is described by."""
+    found = (path for pattern in DESCRIPTIONS for path in (folder / part).glob(pattern))
+    return sorted(path for path in found if not path.name.endswith(".index.json"))
 
 
 def check(folder: Path) -> None:
@@ -161,125 +178,6 @@ def needed(folder: Path, itemsize: int) -> int:
     )
 
 
-# -- fetching ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Shipment:
-    """What is to be fetched, as the hub says."""
-
-    repository: Repository
-    names: tuple[str, ...]
-    size: int  # bytes, all of it
-    missing: int  # bytes that are not here yet
-
-
-def offered(repository: Repository, *, endpoint: str = "") -> Shipment:
-    """Ask the hub what there is to fetch; nothing travels but a list. Raises MissingExtra and FetchFailed."""
-    if weights.offline():
-        raise FetchFailed(
-            f"{repository.name} is not fetched because {' or '.join(weights.OFFLINE)} is set",
-            hint="unset it, or bring a folder from another machine: eraser models add",
-        )
-    listed = _from_hub(repository, endpoint, allow_patterns=list(WANTED), dry_run=True)
-    names = _one_of_each([file.filename for file in listed], repository.variant)
-    wanted = [file for file in listed if file.filename in names]
-    if INDEX not in names:
-        raise FetchFailed(f"{repository.name} holds no {INDEX}, so it is no diffusers checkpoint")
-    size = sum(file.file_size for file in wanted)
-    return Shipment(repository, names, size, sum(file.file_size for file in wanted if not file.is_cached))
-
-
-def fetch(shipment: Shipment, *, endpoint: str = "", quiet: bool = False) -> Path:
-    """Fetch what was offered into the hub's cache, going on where it was broken off. Raises FetchFailed, and
-    DamagedWeights when what came is not whole."""
-    place = cache()
-    with contextlib.suppress(OSError):
-        place.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(place if place.exists() else Path.home()).free
-    if free < shipment.missing:
-        raise FetchFailed(
-            f"{place} has room for {free / 1e9:.1f} GB, {shipment.missing / 1e9:.1f} GB are needed",
-            hint="make room, or name another folder in HF_HOME",
-        )
-    folder = Path(_from_hub(shipment.repository, endpoint, allow_patterns=list(shipment.names), quiet=quiet))
-    check(folder)
-    return folder
-
-
-def _one_of_each(names: list[str], spelling: str) -> tuple[str, ...]:
-    """Of weights that are offered twice, those spelt so where there are such, and else the plain ones."""
-    kept = []
-    for part in {name.rpartition("/")[0] for name in names}:
-        inside = [name for name in names if name.rpartition("/")[0] == part]
-        held = [name for name in inside if name.endswith((".safetensors", ".safetensors.index.json"))]
-        spelt = [name for name in held if spelling and (found := VARIANT.search(name)) and found[1] == spelling]
-        kept += [name for name in inside if name not in held]
-        kept += spelt or [name for name in held if not VARIANT.search(name)] or held
-    return tuple(sorted(kept))
-
-
-def _from_hub(repository: Repository, endpoint: str, *, quiet: bool = True, **settings: Any) -> Any:
-    try:
-        import huggingface_hub
-        from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
-    except ImportError as error:
-        raise MissingExtra(f"{error.name} is not installed", hint="pip install 'magic-eraser[diffusion]'") from error
-    try:
-        if quiet:
-            disable_progress_bars()
-        return huggingface_hub.snapshot_download(
-            repository.name,
-            revision=repository.revision or "main",
-            cache_dir=cache(),
-            endpoint=endpoint.rstrip("/") or None,
-            **settings,
-        )
-    except Exception as error:  # the client's own, and those of whatever it uses
-        raise _told(repository, error) from error
-    finally:
-        if quiet:
-            enable_progress_bars()
-
-
-def _told(repository: Repository, error: BaseException) -> FetchFailed:
-    """The one sentence for what the hub's client raises, whose reason may lie deep."""
-    from huggingface_hub.errors import GatedRepoError, RevisionNotFoundError
-
-    chain = list(_chain(error))
-    if any(isinstance(one, GatedRepoError) for one in chain):
-        return FetchFailed(
-            f"{repository.name} is given only to accounts that accept its terms ({repository.licence})",
-            hint=f"accept them at huggingface.co/{repository.name}, then: hf auth login",
-        )
-    if any(isinstance(one, RevisionNotFoundError) for one in chain):
-        return FetchFailed(f"{repository.name} has no commit {repository.revision}", hint="look at the address")
-    if any(getattr(one, "errno", None) in (errno.ENOSPC, errno.EDQUOT) for one in chain):
-        return FetchFailed(
-            f"no room is left in {cache()} for {repository.name} (about {repository.gigabytes:g} GB)",
-            hint="make room, or name another folder in HF_HOME; what has come is kept",
-        )
-    status = next((code for one in chain if (code := getattr(getattr(one, "response", None), "status_code", 0))), 0)
-    if status in (401, 403, 404):
-        return FetchFailed(
-            f"the hub answers {status} for {repository.name}", hint="look at the name, or log in: hf auth login"
-        )
-    words = " ".join(str(chain[-1]).split())[:160] or type(chain[-1]).__name__
-    return FetchFailed(
-        f"{repository.name} could not be fetched ({words})",
-        hint="look at the network, or try again: what has come is kept",
-    )
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-# -- what is here ------------------------------------------------------------------------------------------------------
-
-
 def verify(folder: Path) -> Iterator[bool]:
     """Read every file, yielding for each whether it could be compared: files of the hub's cache are, with the sums that
     they are stored under; those of other folders are only looked at for being there and whole.
@@ -289,7 +187,7 @@ def verify(folder: Path) -> Iterator[bool]:
     check(folder)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         stored = path.resolve()
-        found = _sum(stored) if stored.parent.name == "blobs" else None
+        found = sum_of(stored, len(stored.name)) if stored.parent.name == "blobs" else None
         if found not in (None, stored.name):
             raise DamagedWeights(
                 f"{path} is not what was released", hint="remove it with eraser models remove, and fetch it again"
@@ -297,13 +195,13 @@ def verify(folder: Path) -> Iterator[bool]:
         yield found is not None
 
 
-def _sum(stored: Path) -> str | None:
-    """The sum that the cache names files by: git's for small ones, SHA-256 for large ones."""
+def sum_of(stored: Path, digits: int) -> str | None:
+    """The sum that the hub names files by: SHA-256 for large ones (64 digits), git's for small ones (40)."""
     try:
         with stored.open("rb") as data:
-            if len(stored.name) == 64:
+            if digits == 64:
                 return hashlib.file_digest(data, "sha256").hexdigest()
-            if len(stored.name) == 40:
+            if digits == 40:
                 content = data.read()
                 return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
     except OSError as error:
@@ -319,7 +217,9 @@ def add(key: str, folder: Path) -> Path:
     place, part = home / key, home / f".{key}.{os.getpid()}.part"
     if place.exists() and place.samefile(folder):
         return place
-    wanted = [path for pattern in WANTED for path in folder.glob(pattern) if path.is_file()]
+    parts = components(folder)
+    listed = [path for pattern in WANTED for path in folder.glob(pattern) if path.is_file()]
+    wanted = [path for path in listed if belongs(path.relative_to(folder).as_posix(), parts)]
     total = sum(path.stat().st_size for path in wanted)
     try:
         home.mkdir(parents=True, exist_ok=True)

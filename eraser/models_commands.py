@@ -23,6 +23,7 @@ def state(name: str) -> list[dict[str, Any]]:
             "file": file.name,
             "megabytes": round(file.size / 1e6, 1),
             "licence": file.licence,
+            "limits": file.limits,
             "url": file.url,
             "path": str(found) if (found := weights.present(file)) else None,
         }
@@ -182,9 +183,8 @@ def fetch(name: str, url: str, quiet: bool, as_json: bool) -> None:
     paths = []
     for file in files:
         if not as_json:
-            click.echo(
-                f"{file.name}: {file.size / 1e6:.0f} MB, licence {file.licence}, from {url or file.url}", err=True
-            )
+            licence = f"{file.licence} ({file.limits})" if file.limits else file.licence
+            click.echo(f"{file.name}: {file.size / 1e6:.0f} MB, licence {licence}, from {url or file.url}", err=True)
         steps = weights.fetch(file, url=url)
         with tqdm(total=file.size, unit="B", unit_scale=True, leave=False, disable=quiet or as_json or None) as bar:
             try:
@@ -198,9 +198,9 @@ def fetch(name: str, url: str, quiet: bool, as_json: bool) -> None:
 
 
 def _fetch_checkpoint(name: str, url: str, quiet: bool, as_json: bool) -> None:
-    from eraser import hub
+    from eraser import hub, shipments
 
-    shipment = hub.offered(_repository(name), endpoint=url)
+    shipment = shipments.offered(_repository(name), endpoint=url)
     repository = shipment.repository
     if not as_json:
         click.echo(
@@ -208,7 +208,7 @@ def _fetch_checkpoint(name: str, url: str, quiet: bool, as_json: bool) -> None:
             f"licence {repository.licence} ({repository.limits}), to {hub.cache()}",
             err=True,
         )
-    path = str(hub.fetch(shipment, endpoint=url, quiet=quiet or as_json))
+    path = str(shipments.fetch(shipment, endpoint=url, quiet=quiet or as_json))
     _report({"paths": [path]}, [path], as_json)
 
 

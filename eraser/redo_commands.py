@@ -46,8 +46,9 @@ SHAPES = ("left", "top", "right", "bottom", "aspect", "size")
 def redo(sidecar: Path, photo: Path | None, mask: Path | None, engine: str | None, writing: Writing) -> None:
     """Make a result again from SIDECAR, the JSON file that --report wrote.
 
-    Photo and mask must be the very files: their sums are checked. Where the machine, a version or the weights are
-    others, that is told, and so is whether the pixels came out the same.
+    Photo and mask must be the very files: their sums are checked. Where the machine, a version or a file of the
+    engine's (weights, LoRA, adapter, reference picture) is another, that is told, and so is whether the pixels came
+    out the same.
     The result is NAME-redone beside the sidecar unless -o says otherwise.
     """
     from eraser import files

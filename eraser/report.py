@@ -6,8 +6,8 @@ import functools
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -75,7 +75,8 @@ class Report:
     """What made a result. `to_json()` is what a sidecar holds (docs/provenance.md).
 
     mode         erase, outpaint, or paint for windows of a canvas
-    about        asks the engine what it says of itself, which `facts` holds: it may read whole files
+    about        what the engine said of itself when the result was made
+    sums         makes the sums of what it was loaded from, which reads whole files; None where there are none
     options      what was asked for beyond engine, seed, tries and prompt
     size         of the result · painted: its windows, in the order in which they were painted
     source_type  the IPTC term for what was done, which files carry
@@ -86,7 +87,7 @@ class Report:
     engine: str
     licence: str
     device: str
-    about: Callable[[], Mapping[str, Any]]
+    about: Mapping[str, Any]
     seed: int
     tries: int
     prompt: str | None
@@ -97,11 +98,14 @@ class Report:
     started: datetime
     seconds: float
     versions: Mapping[str, str]
+    sums: Callable[[], Any] | None = None
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What the engine says of itself: model, revision, sums of weights, options."""
-        return self.about()
+        """What the engine says of itself: model, revision, options, and sums of its files, which are read for it; and
+        how it drew this result, where it says so."""
+        sums = {"sha256": self.sums()} if self.sums else {}
+        return {**self.about, **how_drawn(self.painted), **sums}
 
     @property
     def hole_pixels(self) -> int:
@@ -125,8 +129,8 @@ class Report:
         return list(dict.fromkeys(str(part.facts["fallback"]) for part in self.painted if "fallback" in part.facts))
 
     def summary(self) -> dict[str, Any]:
-        """`to_json` without what grows with the picture, its windows."""
-        whole = self.to_json()
+        """`to_json` without what grows with the picture, its windows, and without reading files for their sums."""
+        whole = replace(self, sums=None).to_json()
         del whole["windows"]
         return whole
 
@@ -172,10 +176,28 @@ class Recorder:
     def seconds(self) -> float:
         return time.perf_counter() - self._start
 
+    def device(self, otherwise: str) -> str:
+        """Where the engine said that it drew."""
+        return str(how_drawn(self.parts).get("device", otherwise))
+
     def source_type(self, *, is_trained: bool) -> str:
         """The term for what was painted: a trained engine may have left all of it to the patch engine."""
         patches = all(part.facts.get("painted_by") == "patch" for part in self.parts)
         return TRAINED if is_trained and not patches else PATCHES
+
+
+def how_drawn(parts: Iterable[Part]) -> dict[str, Any]:
+    """What an engine said, as `drawn`, of how it drew the fillings that were kept; and how often the memory ran out in
+    all of them."""
+    attempts = [attempt.facts for part in parts for attempt in part.attempts if "drawn" in attempt.facts]
+    kept = [part.facts["drawn"] for part in parts if "drawn" in part.facts]
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(name for drawn in kept for name in drawn):
+        values = list(dict.fromkeys(drawn[name] for drawn in kept if name in drawn))
+        found[name] = values[0] if len(values) == 1 else ", then ".join(map(str, values))
+    if "memory_ran_out" in found:
+        found["memory_ran_out"] = sum(facts["drawn"]["memory_ran_out"] for facts in attempts)
+    return found
 
 
 def versions() -> dict[str, str]:

@@ -15,7 +15,7 @@ from eraser import background
 from eraser.canvas import Canvas, extend
 from eraser.compose import compose
 from eraser.engines import registry
-from eraser.engines.base import EngineInfo, Progress
+from eraser.engines.base import Engine, EngineInfo, Progress
 from eraser.engines.lanes import lanes_of, side_by_side
 from eraser.errors import EngineError, OutOfRange
 from eraser.fillings import MOST_SEED, OnStep, best_of, check_seed, drive, paint, scaled, whole
@@ -40,14 +40,28 @@ MOST_VARIATIONS = 64
 
 
 class Eraser:
-    """An engine, loaded once per process. Thread-safe; a context manager, so that engines may come to hold memory.
+    """An engine, loaded and used many times. Thread-safe.
 
     engine  a name from `engines()`, or "auto" for the first of them
+    What was loaded stays for the next Eraser of that name, until others are asked for: of checkpoints the last one.
+    Leaving it as a context manager lets go at once, unless others use the same; used again, it loads again.
     Raises UnknownEngine, and what loading that engine raises.
     """
 
     def __init__(self, engine: str = registry.AUTO) -> None:
-        self._engine = registry.load(engine)
+        self._name = engine
+        self._loaded: Engine | None = registry.load(engine)
+
+    @property
+    def _engine(self) -> Engine:
+        engine = self._loaded
+        if engine is None:
+            engine = self._loaded = registry.load(self._name)
+        return engine
+
+    @_engine.setter
+    def _engine(self, engine: Engine) -> None:
+        self._loaded = engine
 
     @property
     def info(self) -> EngineInfo:
@@ -60,14 +74,26 @@ class Eraser:
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What the engine says of itself for reports: model, revision, sums, options. May read whole files."""
+        """What the engine says of itself for reports: model, revision, options, and sums of files, which it reads."""
+        return self._about | ({"sha256": sums()} if (sums := self._sums) else {})
+
+    @property
+    def _about(self) -> dict[str, Any]:
         return dict(getattr(self._engine, "facts", {}))
+
+    @property
+    def _sums(self) -> Callable[[], Any] | None:
+        return getattr(self._engine, "sums", None)
 
     def __enter__(self) -> Eraser:
         return self
 
     def __exit__(self, *_: object) -> None:
-        pass
+        engine, self._loaded = self._loaded, None
+        if engine is not None:
+            free = registry.let_go(engine)
+            del engine
+            free()
 
     def erase(
         self,
@@ -327,8 +353,9 @@ class Eraser:
             mode=mode,
             engine=self.info.name,
             licence=self.info.licence,
-            device=self.device,
-            about=lambda: self.facts,
+            device=recorder.device(self.device),
+            about=self._about,
+            sums=self._sums,
             seed=int(seed),
             tries=int(tries),
             prompt=prompt,

@@ -29,6 +29,7 @@ class Weights:
     sha256: str
     licence: str
     url: str = ""  # where it was released; "" where it cannot be fetched
+    limits: str = ""  # of the licence, in half a sentence
 
 
 def folders() -> list[Path]:

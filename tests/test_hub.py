@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from eraser import hub, weights
+from eraser import hub, shipments, weights
 from eraser.cli import run as run_command
 from eraser.engines.latent_records import RECORDS
 from eraser.errors import DamagedWeights, FetchFailed, MissingExtra, MissingWeights
@@ -50,8 +50,9 @@ FILES = {
     "unet/diffusion_pytorch_model.bin": b"a pickle",
     "vae/config.json": b"{}",
     "vae/diffusion_pytorch_model.safetensors": tensor_file(1, 2),
-    "scheduler/scheduler_config.json": b"{}",
+    "scheduler/scheduler_config.json": b'{"clip_sample": false}',
     "all-in-one.safetensors": tensor_file(*range(900)),
+    "text_encoders/t5xxl_fp16.safetensors": tensor_file(*range(500)),  # for another program: no part
     "README.md": b"words",
 }
 WANTED = {
@@ -61,6 +62,7 @@ WANTED = {
     "vae/config.json",
     "vae/diffusion_pytorch_model.safetensors",
     "scheduler/scheduler_config.json",
+    "README.md",
 }
 
 
@@ -70,6 +72,7 @@ class Shelf:
 
     files: dict[str, bytes]
     url: str = ""
+    claimed: dict[str, bytes] = field(default_factory=dict)  # what the sums are of, where others are sent
     status: int = 200
     code: str = ""  # the hub's own name of an error
     breaks_after: int = 0  # bytes of a weights file, once; then the connection is gone
@@ -77,7 +80,7 @@ class Shelf:
 
     def sums(self, name: str) -> tuple[str, bool]:
         """(the sum that the hub names a file by, whether it is kept as a large one)."""
-        data = self.files[name]
+        data = self.claimed.get(name, self.files[name])
         if name.endswith((".safetensors", ".bin")):
             return hashlib.sha256(data).hexdigest(), True
         return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest(), False
@@ -167,7 +170,7 @@ def places(tmp_path, monkeypatch) -> Path:
 
 
 def fetched(shelf: Shelf, repository: Repository = REPOSITORY) -> Path:
-    return hub.fetch(hub.offered(repository, endpoint=shelf.url), endpoint=shelf.url, quiet=True)
+    return shipments.fetch(shipments.offered(repository, endpoint=shelf.url), endpoint=shelf.url, quiet=True)
 
 
 def names(folder: Path) -> set[str]:
@@ -178,17 +181,19 @@ def names(folder: Path) -> set[str]:
 
 
 def test_a_checkpoint_is_told_then_fetched_without_pickles_and_second_copies(shelf):
-    shipment = hub.offered(REPOSITORY, endpoint=shelf.url)
+    shipment = shipments.offered(REPOSITORY, endpoint=shelf.url)
     assert set(shipment.names) == WANTED
     assert shipment.size == shipment.missing == sum(len(FILES[name]) for name in WANTED)
-    assert not any(method == "GET" and "/resolve/" in path for method, path, _ in shelf.asked)
-    folder = hub.fetch(shipment, endpoint=shelf.url, quiet=True)
+    travelled = {path for method, path, _ in shelf.asked if method == "GET" and "/resolve/" in path}
+    assert travelled == {f"/{NAME}/resolve/{COMMIT}/model_index.json"}
+    assert hub.find("something", REPOSITORY) is None  # which leaves nothing that looks like a beginning
+    folder = shipments.fetch(shipment, endpoint=shelf.url, quiet=True)
     assert names(folder) == WANTED
     assert folder.name == COMMIT
     for name in WANTED:
         assert (folder / name).read_bytes() == FILES[name]
     assert hub.find("something", REPOSITORY) == folder
-    assert hub.offered(REPOSITORY, endpoint=shelf.url).missing == 0
+    assert shipments.offered(REPOSITORY, endpoint=shelf.url).missing == 0
     assert sum(hub.verify(folder)) == len(WANTED)
 
 
@@ -216,6 +221,53 @@ def test_what_was_broken_off_is_taken_up_where_it_ended(shelf, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    "name", ["unet/diffusion_pytorch_model.fp16.safetensors", "scheduler/scheduler_config.json", "model_index.json"]
+)
+def test_a_byte_that_is_not_what_the_hub_lists_is_thrown_away_and_nothing_counts(shelf, name):
+    right = FILES[name]
+    wrong = right[:-2] + bytes([right[-2] ^ 1]) + right[-1:]
+    shipment = shipments.offered(REPOSITORY, endpoint=shelf.url)
+    shelf.claimed, shelf.files = {name: right}, FILES | {name: wrong}
+    with pytest.raises(DamagedWeights, match=f"{name} came with the sum") as told:
+        shipments.fetch(shipment, endpoint=shelf.url, quiet=True)
+    assert hashlib.sha256(wrong).hexdigest()[:12] in str(told.value) or not name.endswith(".safetensors")
+    assert "fetch it again" in told.value.hint
+    assert hub.find("something", REPOSITORY) is None
+    assert not [path for path in hub.cache().rglob("*") if path.is_file() and path.read_bytes() == wrong]
+    shelf.files = dict(FILES)
+    shelf.asked.clear()
+    assert (shipments.fetch(shipment, endpoint=shelf.url, quiet=True) / name).read_bytes() == right
+    assert sum(hub.verify(hub.snapshot(NAME, COMMIT))) == len(WANTED)
+    others = [path for method, path, _ in shelf.asked if method == "GET" and "/resolve/" in path]
+    assert {path.partition(COMMIT + "/")[2] for path in others} <= {name, "model_index.json"}  # the rest was kept
+
+
+def test_a_sum_that_is_pinned_here_is_held_against_whatever_the_hub_lists(shelf):
+    name = "unet/diffusion_pytorch_model.fp16.safetensors"
+    right = hashlib.sha256(FILES[name]).hexdigest()
+    assert fetched(shelf, replace(REPOSITORY, sums=((name, right),))).name == COMMIT
+    hub.remove("something", REPOSITORY)
+    with pytest.raises(DamagedWeights, match=f"instead of {'f' * 12}"):
+        fetched(shelf, replace(REPOSITORY, sums=((name, "f" * 64),)))
+    assert hub.find("something", REPOSITORY) is None
+
+
+def test_what_was_broken_off_does_not_count_as_a_checkpoint(shelf, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    shipment = shipments.offered(REPOSITORY, endpoint=shelf.url)
+    del shelf.files["vae/diffusion_pytorch_model.safetensors"]
+    with pytest.raises(FetchFailed, match=r"vae/.* did not come"):
+        shipments.fetch(shipment, endpoint=shelf.url, quiet=True)
+    assert hub.find("something", REPOSITORY) is None
+
+
+def test_a_repository_that_changes_while_it_is_fetched_is_told(shelf):
+    shipment = shipments.offered(replace(REPOSITORY, revision=""), endpoint=shelf.url)
+    with pytest.raises(FetchFailed, match="was changed while it was fetched"):
+        shipments.fetch(replace(shipment, commit="0" * 40), endpoint=shelf.url, quiet=True)
+
+
+@pytest.mark.parametrize(
     ("status", "code", "words", "hint"),
     [
         (404, "RepoNotFound", "404", "look at the name"),
@@ -229,7 +281,7 @@ def test_what_the_hub_refuses_is_one_sentence_with_a_way_out(shelf, monkeypatch,
     monkeypatch.setattr("time.sleep", lambda _: None)
     shelf.status, shelf.code = status, code
     with pytest.raises(FetchFailed, match=words) as told:
-        hub.offered(REPOSITORY, endpoint=shelf.url)
+        shipments.offered(REPOSITORY, endpoint=shelf.url)
     assert hint in told.value.hint
     assert "\n" not in str(told.value)
 
@@ -237,22 +289,22 @@ def test_what_the_hub_refuses_is_one_sentence_with_a_way_out(shelf, monkeypatch,
 def test_a_hub_that_cannot_be_reached_is_told(shelf, monkeypatch):
     monkeypatch.setattr("time.sleep", lambda _: None)
     with pytest.raises(FetchFailed, match="could not be fetched") as told:
-        hub.offered(REPOSITORY, endpoint="http://127.0.0.1:9")
+        shipments.offered(REPOSITORY, endpoint="http://127.0.0.1:9")
     assert "network" in told.value.hint
 
 
 def test_nothing_is_fetched_when_the_user_forbids_it(shelf, monkeypatch):
     monkeypatch.setenv("ERASER_OFFLINE", "1")
     with pytest.raises(FetchFailed, match="ERASER_OFFLINE"):
-        hub.offered(REPOSITORY, endpoint=shelf.url)
+        shipments.offered(REPOSITORY, endpoint=shelf.url)
     assert shelf.asked == []
 
 
 def test_a_disk_without_room_is_told_before_and_while_fetching(shelf, monkeypatch):
-    shipment = hub.offered(REPOSITORY, endpoint=shelf.url)
-    monkeypatch.setattr(hub.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    shipment = shipments.offered(REPOSITORY, endpoint=shelf.url)
+    monkeypatch.setattr(shipments.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(FetchFailed, match=r"has room for 0.0 GB") as told:
-        hub.fetch(shipment, endpoint=shelf.url)
+        shipments.fetch(shipment, endpoint=shelf.url)
     assert "HF_HOME" in told.value.hint
     monkeypatch.undo()
 
@@ -264,13 +316,13 @@ def test_a_disk_without_room_is_told_before_and_while_fetching(shelf, monkeypatc
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", full)
     with pytest.raises(FetchFailed, match="no room is left"):
-        hub.fetch(shipment, endpoint=shelf.url)
+        shipments.fetch(shipment, endpoint=shelf.url)
 
 
 def test_what_is_no_diffusers_checkpoint_is_not_fetched(shelf):
     del shelf.files["model_index.json"]
     with pytest.raises(FetchFailed, match="no diffusers checkpoint"):
-        hub.offered(REPOSITORY, endpoint=shelf.url)
+        shipments.offered(REPOSITORY, endpoint=shelf.url)
 
 
 def test_the_extra_is_named_when_it_is_missing(monkeypatch):
@@ -278,7 +330,7 @@ def test_the_extra_is_named_when_it_is_missing(monkeypatch):
     for name in weights.OFFLINE:
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(MissingExtra) as told:
-        hub.offered(REPOSITORY)
+        shipments.offered(REPOSITORY)
     assert told.value.hint == "pip install 'magic-eraser[diffusion]'"
 
 
@@ -319,7 +371,7 @@ def test_a_folder_is_brought_along_without_its_pickles(folder, places):
     assert names(place) == set(FILES) - {
         "unet/diffusion_pytorch_model.bin",
         "all-in-one.safetensors",
-        "README.md",
+        "text_encoders/t5xxl_fp16.safetensors",
     }
     assert hub.find("sd15", REPOSITORY) == place
     assert sum(hub.verify(place)) == 0  # nothing tells what they should be
@@ -368,7 +420,7 @@ def test_checkpoints_are_listed_told_fetched_verified_and_removed(shelf, known, 
     assert place.name == COMMIT
     assert json.loads(command("list", "--json").out)["checkpoints"]["toy"]["path"] == str(place)
     assert json.loads(command("info", "toy", "--json").out)["path"] == str(place)
-    assert "6 files are what was released" in command("verify", "toy").out
+    assert "7 files are what was released" in command("verify", "toy").out
     assert str(hub.cache()) in command("where").out
     assert command("remove", "toy").out == f"removed {hub.shelf(NAME)}\n"
     assert command("remove", "toy").out == "there was nothing to remove\n"

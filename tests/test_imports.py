@@ -41,7 +41,7 @@ FLOORS = {
         "window",
         "xmp",
     ],
-    2: ["engines", "hub", "tensor_files", "weights"],
+    2: ["engines", "hub", "shipments", "tensor_files", "weights"],
     3: ["background", "fillings", "plans", "report", "session", "sidecar", ""],  # "" is the package itself
     4: [
         "__main__",

@@ -140,7 +140,7 @@ def add_adapter(pipeline: Any, adapter: Weighted) -> None:
     """An IP-Adapter (Ye et al. 2023, arXiv:2308.06721): words' attention gets a picture to look at beside them."""
     if "ip_adapter_image" not in inspect.signature(type(pipeline).__call__).parameters:
         raise EngineError(f"diffusers takes no reference picture for {type(pipeline).__name__}", hint="leave it out")
-    file = Path(adapter.file) if adapter.file else _own_adapter(pipeline)
+    file = _adapter_file(pipeline, adapter)
     held = tensors(file)
     parts: dict[str, dict[str, Any]] = {"image_proj": {}, "ip_adapter": {}}
     if {name.partition(".")[0] for name in held} != set(parts):
@@ -163,6 +163,20 @@ def add_adapter(pipeline: Any, adapter: Weighted) -> None:
         ) from error
 
 
+def adapter_files(pipeline: Any, adapter: Weighted | None) -> dict[str, Path]:
+    """What `add_adapter` reads, by names that do not tell where it lies."""
+    if adapter is None:
+        return {}
+    file = _adapter_file(pipeline, adapter)
+    encoder = _encoder_place(file)
+    described = (path for pattern in ("*.safetensors", "*.json") for path in encoder.glob(pattern))
+    return {f"adapter/{file.name}": file} | {f"adapter/image_encoder/{path.name}": path for path in sorted(described)}
+
+
+def _adapter_file(pipeline: Any, adapter: Weighted) -> Path:
+    return Path(adapter.file) if adapter.file else _own_adapter(pipeline)
+
+
 def _own_adapter(pipeline: Any) -> Path:
     repository = next(((name, file) for word, name, file in ADAPTERS if word in type(pipeline).__name__), None)
     if repository is None:
@@ -177,9 +191,7 @@ def _own_adapter(pipeline: Any) -> Path:
     return found / file
 
 
-def _image_encoder(pipeline: Any, file: Path) -> Any:
-    from transformers import CLIPVisionModelWithProjection
-
+def _encoder_place(file: Path) -> Path:
     # a layout of its publishers: the larger encoder beside the XL adapters, the smaller one for all others
     places = [file.parent / "image_encoder", file.parent.parent / "models" / "image_encoder"]
     if "vit-h" in file.name:
@@ -189,6 +201,13 @@ def _image_encoder(pipeline: Any, file: Path) -> Any:
         raise MissingWeights(
             f"the adapter {file.name} has no image encoder beside it", hint=f"put its folder to {places[0]}"
         )
+    return place
+
+
+def _image_encoder(pipeline: Any, file: Path) -> Any:
+    from transformers import CLIPVisionModelWithProjection
+
+    place = _encoder_place(file)
     try:
         return CLIPVisionModelWithProjection.from_pretrained(
             str(place), local_files_only=True, use_safetensors=True, dtype=pipeline.dtype

@@ -94,6 +94,26 @@ def folder_of(loading: Loading) -> Path:
     return folder
 
 
+def files_of(loading: Loading) -> dict[str, Path]:
+    """What is read to load a checkpoint and its LoRAs, by names that do not tell where it lies: weights, and what
+    describes them. Raises what finding them raises."""
+    found: dict[str, Path] = {}
+    if loading.kind == "file":
+        file = Path(loading.place)
+        found[file.name] = file
+        folder, _ = single_files.described(file, loading.configs)
+    else:
+        folder = folder_of(loading)
+    for part in hub.components(folder):
+        weights = [] if loading.kind == "file" else hub.files(folder, part)
+        for path in [*weights, *hub.descriptions(folder, part)]:
+            found[f"{part}/{path.name}"] = path
+    for number, lora in enumerate(loading.loras):
+        name = f"lora/{Path(lora.file).name}"
+        found[name if name not in found else f"{name} ({number + 1})"] = Path(lora.file)
+    return found
+
+
 def revision_of(loading: Loading) -> str:
     """The commit of a repository that is loaded, "" for what is none."""
     return folder_of(loading).name if loading.kind == "repository" else ""

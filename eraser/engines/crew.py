@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
-from collections.abc import Callable, Generator
+import weakref
+from collections.abc import Callable, Generator, Hashable
 from typing import Any
 
+from eraser.engines import devices, heap
+from eraser.engines.loaded_files import LoadedFiles
 from eraser.engines.painter import Painter
 from eraser.engines.placement import persistent
 
@@ -28,6 +32,12 @@ class Crew:
         first = self._painter(0)
         self.factor, self.side = first.factor, first.side
 
+    def __del__(self) -> None:
+        if sys.is_finalizing():
+            return
+        self._painters.clear()
+        give_back()
+
     @property
     def lanes(self) -> int:
         return len(self._makers)
@@ -41,6 +51,16 @@ class Crew:
     def facts(self) -> dict[str, object]:
         return self._mine.facts
 
+    @property
+    def drawn(self) -> dict[str, object]:
+        """Of the drawing that this thread makes or made last: where, in which numbers, how often the memory ran out."""
+        return self._mine.placed.state | {"memory_ran_out": len(getattr(self._here, "failures", ()))}
+
+    @property
+    def files(self) -> LoadedFiles:
+        """What the checkpoint was loaded from."""
+        return self._painter(0).placed.files
+
     def steps(self, *wish: Any, **more: Any) -> Generator[tuple[int, Any], None, Any]:
         """As `Painter.steps`, by whoever has the least to do, and by ever cheaper plans while its memory runs out."""
         with self._lock:
@@ -48,8 +68,10 @@ class Crew:
             self._busy[number] += 1
         try:
             painter = self._painter(number)
-            self._here.painter = painter
-            with contextlib.closing(persistent(painter.placed, lambda: painter.steps(*wish, **more))) as steps:
+            failures: list[str] = []
+            self._here.painter, self._here.failures = painter, failures
+            drawing = persistent(painter.placed, lambda: painter.steps(*wish, **more), failures.append)
+            with contextlib.closing(drawing) as steps:
                 while True:
                     try:
                         step = next(steps)
@@ -57,7 +79,7 @@ class Crew:
                         return finished.value
                     finally:
                         # whoever drives two drawings in turn is told of each by its own painter
-                        self._here.painter = painter
+                        self._here.painter, self._here.failures = painter, failures
                     yield step
         finally:
             with self._lock:
@@ -87,3 +109,35 @@ class Crew:
             if painter is None:
                 painter = self._painters[number] = self._makers[number]()
             return painter
+
+
+def give_back() -> None:
+    """Free what nobody holds: a painter and its network hold each other, so gigabytes would wait for the collector."""
+    devices.give_back()
+    heap.give_back()
+
+
+class Keeper:
+    """The crew that was asked for last is kept, others as long as somebody holds them: each is a checkpoint, gigabytes.
+
+    Not for several threads at once.
+    """
+
+    def __init__(self) -> None:
+        self._last: Crew | None = None
+        self._alive: weakref.WeakValueDictionary[Hashable, Crew] = weakref.WeakValueDictionary()
+
+    def crew(self, key: Hashable, make: Callable[[], Crew]) -> Crew:
+        """The crew of that key, made where there is none, or where its files have changed."""
+        found = self._alive.get(key)
+        if found is None or found.files.changed:
+            if self._last is not None:  # another will be loaded, which may need the memory
+                self._last = found = None
+                give_back()
+            found = self._alive[key] = make()
+        self._last = found
+        return found
+
+    def let_go(self, crew: object) -> None:
+        if self._last is crew:
+            self._last = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 
 KEEP = "ERASER_KEEP_MEMORY"  # 1 or 0; the eraser command, whose process is its own, takes 1 where it is not set
 TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
@@ -34,3 +35,10 @@ def _tell(*settings: tuple[int, int]) -> bool:
         return False
     told = [mallopt(name, value) == 1 for name, value in settings]
     return all(told)
+
+
+def give_back() -> None:
+    """Return what malloc keeps to the system, for others: what was let go is not wanted again."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None  # glibc has it
+    if trim is not None:
+        trim(0)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Generator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,11 @@ from eraser.canvas import View
 from eraser.engines import checkpoints, devices, few_steps, registry
 from eraser.engines.attempts import Attempts, seeds
 from eraser.engines.base import Engine, EngineInfo, Progress
-from eraser.engines.crew import Crew
-from eraser.engines.devices import Device
+from eraser.engines.crew import Crew, Keeper, give_back
 from eraser.engines.film import with_grain
 from eraser.engines.frame import shown, shrink, surroundings, told, trouble_with, widened, without_a_drawing
 from eraser.engines.latent_records import RECORDS, Options, parsed
-from eraser.engines.loading import Loading
+from eraser.engines.loaded_files import LoadedFiles
 from eraser.engines.painter import Painter, Scene, Wish
 from eraser.engines.patch import PatchEngine
 from eraser.engines.patch_levels import Workers
@@ -49,6 +49,9 @@ class Context:
     least_context: int = 32  # pixels
 
 
+_keeper = Keeper()  # asked under the registry's lock
+
+
 def load(info: EngineInfo, what: str) -> LatentEngine:
     """what: a name of latent_records.RECORDS, a repository, a folder or a file, and options behind a question mark."""
     loading, options = parsed(what)
@@ -57,14 +60,12 @@ def load(info: EngineInfo, what: str) -> LatentEngine:
         info = replace(info, licence=f"{repository.licence}: {repository.limits}", needs=record.needs)
     checkpoints.library()  # before anything asks torch for its devices
     loading, options, _ = few_steps.applied(what, loading, options)
-    crew = _crew(loading, tuple(devices.wanted(wanted_device())))
+    places = tuple(devices.wanted(wanted_device()))
+    # other options of how to draw run the checkpoint that is loaded
+    crew = _keeper.crew(
+        (loading, places), lambda: Crew([functools.partial(Painter, loading, place) for place in places])
+    )
     return LatentEngine(info, crew, options, prefill=_prefill(options.prefill))
-
-
-@functools.cache
-def _crew(loading: Loading, places: tuple[Device, ...]) -> Crew:
-    """A checkpoint is gigabytes: other options of how to draw run the one that is loaded."""
-    return Crew([functools.partial(Painter, loading, place) for place in places])
 
 
 def _prefill(name: str) -> Engine | None:
@@ -112,7 +113,24 @@ class LatentEngine:
     @property
     def facts(self) -> dict[str, object]:
         """For a result's report."""
-        return {**self._painter.facts, "options": asdict(self._options) | {"side": self.side}}
+        said = {name: value for name, value in self._painter.facts.items() if name != "memory_ran_out"}  # ever
+        return {**said, "options": asdict(self._options) | {"side": self.side}}
+
+    @property
+    def sums(self) -> Callable[[], dict[str, Any]]:
+        """Reads every file that decides what is drawn, for a result's report: called when somebody asks, and holding on
+        to no model."""
+        files = self._painter.files
+        if reference := self._options.reference:
+            path = Path(reference).expanduser()
+            files = files.and_also({f"reference/{path.name}": path})
+        prefill = getattr(self._prefill, "sums", None)
+        return functools.partial(_sums, files, prefill)
+
+    def let_go(self) -> Callable[[], None]:
+        """Keep the checkpoint no longer than somebody holds an engine that draws with it; see `registry.let_go`."""
+        _keeper.let_go(self._painter)
+        return give_back
 
     def fill(self, view: View, *, seed: int, prompt: str | None = None) -> Generator[Progress, None, np.ndarray]:
         """Paint where `view.hole` is True: the Engine contract."""
@@ -213,7 +231,10 @@ class LatentEngine:
         finally:
             steps.close()
         drawing = part.drawing(drawn[0])
-        yield Progress(1.0, note, functools.partial(shown, part.view, drawing))
+        how = getattr(self._painter, "drawn", {})
+        part.ran_out.append(how.get("memory_ran_out", 0))
+        facts = {"drawn": how | {"memory_ran_out": sum(part.ran_out)}}
+        yield Progress(1.0, note, functools.partial(shown, part.view, drawing), facts=facts)
         return drawing
 
     def _preview(self, part: Part, latents: Any) -> np.ndarray:
@@ -261,6 +282,7 @@ class Part:
     known: np.ndarray
     hole: np.ndarray
     scene: Scene
+    ran_out: list[int] = field(default_factory=list)  # how often the memory did, in each drawing of it
 
     def drawing(self, drawn: np.ndarray) -> Drawing:
         """What was drawn of the scene, at the known pixels' size and with them in place."""
@@ -282,6 +304,10 @@ def _all(refused: Refused, tries: int) -> Refused:
     if tries == 1:
         return refused
     return Refused(f"the checkpoint's safety checker refuses all of {tries} drawings", hint=refused.hint)
+
+
+def _sums(files: LoadedFiles, prefill: Callable[[], str] | None) -> dict[str, Any]:
+    return files.sums() | ({"prefill": prefill()} if prefill else {})
 
 
 def _enlarged(view: View, box: Box, preview: Callable[[], np.ndarray]) -> np.ndarray:

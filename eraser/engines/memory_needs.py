@@ -28,10 +28,8 @@ class Needs:
 
 def needs(pipeline: Any, side: int = 0) -> Needs:
     """For a drawing of `side` pixels, or of the size that the model was trained at. Guidance doubles every step."""
-    import torch
-
-    parts = {name: part for name, part in pipeline.components.items() if isinstance(part, torch.nn.Module)}
-    weights = {name: sum(tensor.nbytes for tensor in _tensors(part)) for name, part in parts.items()}
+    parts = parts_of(pipeline)
+    weights = {name: sum(tensor.nbytes for tensor in tensors_of(part)) for name, part in parts.items()}
     layers = [
         sum(tensor.nbytes for tensor in module.parameters(recurse=False))
         for part in parts.values()
@@ -41,7 +39,7 @@ def needs(pipeline: Any, side: int = 0) -> Needs:
     factor = int(pipeline.vae_scale_factor)
     size = getattr(net.config, "sample_size", None) if net is not None else None
     side = side or int(size if isinstance(size, int) else 128) * factor
-    itemsize = next((tensor.element_size() for tensor in _tensors(parts["vae"])), 4)
+    itemsize = next((tensor.element_size() for tensor in tensors_of(parts["vae"])), 4)
     tiled = min(side, TILE)
     return Needs(
         weights,
@@ -75,5 +73,12 @@ def decoding(config: Any, side: int, itemsize: int) -> int:
     return int(side**2 * 2 * channels * itemsize * DECODER_COPIES)
 
 
-def _tensors(part: Any) -> list[Any]:
+def parts_of(pipeline: Any) -> dict[str, Any]:
+    """The pipeline's networks by their names."""
+    import torch
+
+    return {name: part for name, part in pipeline.components.items() if isinstance(part, torch.nn.Module)}
+
+
+def tensors_of(part: Any) -> list[Any]:
     return [*part.parameters(), *part.buffers()]

@@ -7,7 +7,7 @@ photo's own texture (structure.py). What the graph does to known pixels is never
 from __future__ import annotations
 
 import functools
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from eraser.engines.base import EngineInfo, Progress
 from eraser.engines.film import with_grain
 from eraser.engines.frame import shown, shrink, surroundings, told, trouble_with, widened, without_a_drawing
 from eraser.engines.graphs import Graph
+from eraser.engines.loaded_files import LoadedFiles
 from eraser.engines.onnx_records import RANGES, RECORDS, Convention
 from eraser.engines.patch import PatchEngine
 from eraser.engines.patch_levels import Workers
@@ -26,7 +27,7 @@ from eraser.engines.structure import Drawing, carry
 from eraser.errors import DamagedWeights, EngineError
 from eraser.geometry import Box
 from eraser.machine import usable_processors, wanted_device
-from eraser.weights import digest, find
+from eraser.weights import find
 
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 RIM = 3  # pixels of a drawing's hole, from its rim inwards, whose hue is compared with what lies outside
@@ -125,7 +126,9 @@ class OnnxEngine:
         threads: int | None = None,
     ) -> None:
         self.info = info
-        self._path, self._sha256 = path, sha256
+        self._path = path
+        self.files = LoadedFiles.now({path.name: path})
+        self.sums: Callable[[], str] = (lambda: sha256) if sha256 else self.files.only  # of its weights, for reports
         self._convention = convention
         threads = threads or usable_processors()
         self._eraser = OnnxEraser(path, convention, device=device or wanted_device(), threads=threads)
@@ -137,11 +140,10 @@ class OnnxEngine:
     def runs_on(self) -> str:
         return self._eraser.runs_on
 
-    @functools.cached_property
+    @property
     def facts(self) -> dict[str, Any]:
         """For reports."""
-        known = self._sha256 or digest(self._path)
-        return {"model": self._path.name, "sha256": known, "options": asdict(self._convention)}
+        return {"model": self._path.name, "options": asdict(self._convention)}
 
     def fill(self, view: View, *, seed: int, prompt: str | None = None) -> Generator[Progress, None, np.ndarray]:
         """Paint where `view.hole` is True: the Engine contract. There is no prompt to take."""

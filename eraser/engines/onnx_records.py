@@ -59,6 +59,7 @@ class Record:
     convention: Convention
 
 
+PLACES = "they were trained on Places2, whose pictures are for non-commercial research and education"
 # Sizes and sums are those that several projects pin for these files; a file that differs is refused.
 LAMA = Record(
     Weights(
@@ -67,6 +68,8 @@ LAMA = Record(
         "1faef5301d78db7dda502fe59966957ec4b79dd64e16f03ed96913c7a4eb68d6",
         "Apache-2.0",
         "https://huggingface.co/Carve/LaMa-ONNX/resolve/c3c0c9e468934d62e79c329e35d82dd09ff8c444/lama_fp32.onnx",
+        "its notice goes with every copy; it was written for the code, and its makers name it for the weights too; "
+        f"{PLACES}",
     ),
     Convention(drawn="0..255"),
 )
@@ -78,6 +81,8 @@ MIGAN = Record(
         "MIT",
         "https://huggingface.co/andraniksargsyan/migan/resolve/1538c135034b8cfe7a8472f34d09c8a5a45b17a7/"
         "migan_pipeline_v2.onnx",
+        f"its notice goes with every copy; it was written for the code and says nothing of the weights; {PLACES}, and "
+        "taught by Co-Mod-GAN, whose code is under a non-commercial licence",
     ),
     Convention(image="0..255", drawn="0..255", hole="low", multiple=1),
 )

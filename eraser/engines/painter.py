@@ -17,6 +17,7 @@ from eraser.engines import attachments, conditioning, redirection, starts
 from eraser.engines.devices import CPU, Device
 from eraser.engines.heap import keep_freed_memory
 from eraser.engines.latent_records import Options
+from eraser.engines.loaded_files import LoadedFiles
 from eraser.engines.loading import Loading
 from eraser.engines.placement import Placed
 from eraser.errors import EngineError, Refused
@@ -90,6 +91,10 @@ class Painter:
         """What was loaded, where it is, and how the model is told what is known, for a result's report."""
         kept = "put back at every step, the hole's rim let go last" if self.is_blind else "told to the model"
         return self.placed.facts | {"known": kept}
+
+    @property
+    def files(self) -> LoadedFiles:
+        return self.placed.files
 
     def steps(self, scene: Scene, wish: Wish, options: Options) -> Generator[tuple[int, Any], None, np.ndarray]:
         """Yields (steps done, latents) at every step and, with latents None, several times within one; returns the

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from eraser import hub
-from eraser.engines import checkpoints, devices, quantising
+from eraser.engines import attachments, checkpoints, devices, quantising
 from eraser.engines.devices import CPU, Device
 from eraser.engines.gate import Gate
+from eraser.engines.loaded_files import LoadedFiles
 from eraser.engines.loading import Loading
-from eraser.engines.memory_needs import GB, Needs, needs
+from eraser.engines.memory_needs import GB, Needs, needs, parts_of, tensors_of
 from eraser.errors import OutOfMemory
 from eraser.machine import usable_memory
 from eraser.tensor_files import tensors
@@ -94,8 +95,11 @@ class Placed:
         self.dtype, size = _fitting(loading, device)
         if loading.quantised and device.is_gpu:
             size = round(size * quantising.SHARES[loading.quantised])
-        self._weights = size
+        self.computes_in = self.dtype
+        # before they are read: what is written meanwhile is not what was loaded
+        files = LoadedFiles.now(checkpoints.files_of(loading))
         self.pipeline = self._loaded(loading.quantised)
+        self.files = files.and_also(attachments.adapter_files(self.pipeline, loading.adapter))
         self.needs = needs(self.pipeline)
         self._plans = ladder(device, loading.quantised, can_quantise=self._can_quantise())
         free = device.free()
@@ -125,6 +129,11 @@ class Placed:
         return self.plan.where in ("parts", "layers")
 
     @property
+    def state(self) -> dict[str, object]:
+        """Where and in which numbers it computes at the moment."""
+        return {"device": self.plan.on(self.device), "dtype": str(self.computes_in).removeprefix("torch.")}
+
+    @property
     def facts(self) -> dict[str, object]:
         """What a result's report says of how it was made."""
         loading = self.loading
@@ -133,8 +142,7 @@ class Placed:
             "revision": checkpoints.revision_of(loading),
             "pipeline": type(self.pipeline).__name__,
             "sampler": type(self.pipeline.scheduler).__name__,
-            "dtype": str(self.dtype).removeprefix("torch."),
-            "device": self.plan.on(self.device),
+            **self.state,
             "loras": [f"{Path(lora.file).name}:{lora.weight:g}" for lora in loading.loras],
             "adapter": Path(loading.adapter.file).name if loading.adapter else "",
             "safety_checker": getattr(self.pipeline, "safety_checker", None) is not None,
@@ -168,7 +176,6 @@ class Placed:
                 self._at += 1
 
     def _put(self, plan: Plan) -> None:
-        import torch
 
         if plan.quantised != self._quantised:
             self.pipeline = None
@@ -193,12 +200,37 @@ class Placed:
                 pipeline.enable_sequential_cpu_offload(device=place)
             case "processor":
                 place = "cpu"
-                # few processors compute in half floats, and none quickly
-                narrow = self.device.is_gpu and not plan.quantised and self.dtype != torch.float32
-                wide = {"dtype": torch.float32} if narrow else {}
-                pipeline.to(place, **wide)
+                self.computes_in = self._on_processor(plan)
+                pipeline.to(place, **({} if self.computes_in == self.dtype else {"dtype": self.computes_in}))
         if (tiny := getattr(pipeline, "tiny_vae", None)) is not None:
             tiny.to(place, dtype=pipeline.vae.dtype)
+
+    def _on_processor(self, plan: Plan) -> Any:
+        """The dtype to compute in there: float32 where the main memory holds it, as few processors compute in half
+        floats, and none quickly. Raises OutOfMemory where it holds neither."""
+        import torch
+
+        if not self.device.is_gpu or plan.quantised:
+            return self.dtype
+        tensors = [tensor for part in parts_of(self.pipeline).values() for tensor in tensors_of(part)]
+        there = sum(tensor.nbytes for tensor in tensors if self.device.shares_memory or tensor.device.type == "cpu")
+        free = usable_memory()
+        # each part is turned by itself: what it was in is free for the next
+        sizes = {
+            dtype: sum(
+                tensor.numel() * (dtype if tensor.is_floating_point() else tensor).itemsize for tensor in tensors
+            )
+            for dtype in (torch.float32, torch.bfloat16)
+        }
+        for dtype, size in sizes.items():
+            if size <= free + there:
+                return dtype
+        least = min(sizes.values())
+        raise OutOfMemory(
+            f"the memory ran out on the {self.device.name}, and for the processor {least / GB:.1f} GB are needed, of "
+            f"which {(free + there) / GB:.1f} GB are free",
+            hint="close other programs, or take a smaller checkpoint",
+        )
 
     def _loaded(self, quantised: str) -> Any:
         self._quantised = quantised
@@ -211,10 +243,13 @@ class Placed:
 
 
 def persistent(
-    placed: Placed, make: Callable[[], Generator[tuple[int, Any], None, Any]]
+    placed: Placed,
+    make: Callable[[], Generator[tuple[int, Any], None, Any]],
+    ran_out: Callable[[str], object] = lambda reason: None,
 ) -> Generator[tuple[int, Any], None, Any]:
     """Run `make()` to its end, again from its start by the next cheaper plan whenever the memory runs out: with the
-    same seed, the same picture. Steps that are done again are not counted down. Raises OutOfMemory."""
+    same seed, the same picture. Steps that are done again are not counted down; `ran_out` hears of every time. Raises
+    OutOfMemory."""
     import torch
 
     most = 0
@@ -235,7 +270,7 @@ def persistent(
                 failure = str(error)  # not the error itself, whose frames hold what filled the memory
             finally:
                 steps.close()
-        assert failure is not None
+        ran_out(failure)
         del steps
         for _ in placed.gate.entered(alone=True):
             yield most, None

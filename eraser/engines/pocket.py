@@ -27,6 +27,7 @@ from eraser.engines.frame import (
     without_a_drawing,
 )
 from eraser.engines.graphs import Graph
+from eraser.engines.loaded_files import LoadedFiles
 from eraser.engines.patch import PatchEngine
 from eraser.engines.patch_levels import Workers
 from eraser.engines.structure import Drawing, carry
@@ -35,7 +36,7 @@ from eraser.geometry import Box
 from eraser.machine import usable_processors
 from eraser.sampling import sample
 from eraser.schedule import karras
-from eraser.weights import Weights, digest, find
+from eraser.weights import Weights, find
 
 VERSION = 1  # of the graph's inputs and outputs, as training/export.py writes it
 INPUTS = ("noisy", "sigma", "known", "hole")
@@ -98,6 +99,8 @@ class PocketEngine:
         self.info = info
         self._options = options or Options()
         self._path = find(weights) if isinstance(weights, Weights) else weights
+        self.files = LoadedFiles.now({self._path.name: self._path})
+        self.sums = self.files.only  # of its weights, for reports
         self._denoiser = PocketDenoiser(self._path, device=device, threads=threads)
         self._workers = Workers(threads or usable_processors())
         self._patches = PatchEngine(info, threads=threads)
@@ -106,10 +109,10 @@ class PocketEngine:
     def runs_on(self) -> str:
         return self._denoiser.runs_on
 
-    @functools.cached_property
+    @property
     def facts(self) -> dict[str, Any]:
         """For reports."""
-        return {"model": self._path.name, "sha256": digest(self._path), "options": asdict(self._options)}
+        return {"model": self._path.name, "options": asdict(self._options)}
 
     def fill(self, view: View, *, seed: int, prompt: str | None = None) -> Generator[Progress, None, np.ndarray]:
         """Paint where `view.hole` is True: the Engine contract. There is no prompt to take."""

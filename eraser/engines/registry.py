@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import functools
+import gc
 import threading
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
 
@@ -21,6 +23,7 @@ class Entry:
     factory: str  # "module:callable", called with the EngineInfo, and with what stands behind the colon of a name
     takes: str = ""  # what must stand behind the colon, as in onnx:FILE; "" for nothing
     files: tuple[Weights, ...] = ()  # what it reads, where that is a file by itself
+    is_kept: bool = True  # here; False where its module keeps what is large, which several engines share
 
 
 ENTRIES = {
@@ -76,10 +79,13 @@ ENTRIES = {
             ),
             "eraser.engines.latent:load",
             takes="CHECKPOINT",
+            is_kept=False,
         ),
     ]
 }
 
+MOST_KEPT = 8
+_kept: OrderedDict[tuple[str, str], Engine] = OrderedDict()  # the one that was asked for last at the end
 _lock = threading.RLock()  # an engine may load another to begin with
 
 
@@ -89,10 +95,33 @@ def engines() -> list[EngineInfo]:
 
 
 def load(name: str = AUTO) -> Engine:
-    """The engine of that name, loaded once per process. Raises UnknownEngine and whatever its loading raises."""
-    head, argument = check(next(iter(ENTRIES)) if name == AUTO else name)
+    """The engine of that name, loaded anew only if its files have changed, or if enough others were asked for since
+    that it was let go. Raises UnknownEngine and whatever its loading raises."""
+    key = head, argument = check(next(iter(ENTRIES)) if name == AUTO else name)
     with _lock:
-        return _load(head, argument)
+        engine = _kept.pop(key, None)
+        if engine is None or _is_outdated(engine):
+            engine = _made(head, argument)
+        if ENTRIES[head].is_kept:
+            _kept[key] = engine
+            while len(_kept) > MOST_KEPT:
+                _kept.popitem(last=False)
+        return engine
+
+
+def let_go(engine: Engine) -> Callable[[], object]:
+    """Keep this engine no longer. Returns what frees its memory, to be called when the caller holds it no more; what
+    others hold, or a filling runs in, stays for as long."""
+    with _lock:
+        for key in [key for key, kept in _kept.items() if kept is engine]:
+            del _kept[key]
+        own: Callable[[], Callable[[], object]] | None = getattr(engine, "let_go", None)
+        return gc.collect if own is None else own()
+
+
+def _is_outdated(engine: Engine) -> bool:
+    files = getattr(engine, "files", None)
+    return files is not None and bool(files.changed)
 
 
 def check(name: str) -> tuple[str, str]:
@@ -128,8 +157,7 @@ def spelt(entry: Entry) -> str:
     return f"{entry.info.name}:{entry.takes}" if entry.takes else entry.info.name
 
 
-@functools.cache
-def _load(head: str, argument: str) -> Engine:
+def _made(head: str, argument: str) -> Engine:
     entry = ENTRIES[head]
     module, factory = entry.factory.split(":")
     make = getattr(import_module(module), factory)

@@ -385,6 +385,13 @@ def test_weights_are_brought_listed_checked_and_removed(
     assert command("models fetch nobody").code == cli.BAD_INPUT
 
 
+@pytest.mark.parametrize("name", ["lama", "migan"])
+def test_the_limits_of_every_one_shot_eraser_s_licence_are_told(command: Callable[..., Any], name: str) -> None:
+    (file,) = registry.ENTRIES[name].files
+    assert "trained on Places2, whose pictures are for non-commercial" in file.limits
+    assert f"limits: {file.limits}" in command(f"models info {name}").out
+
+
 def test_weights_are_fetched_after_size_and_licence_were_told(
     command: Callable[..., Any], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -394,13 +401,14 @@ def test_weights_are_fetched_after_size_and_licence_were_told(
     data = b"weights" * 100
     (folder / "released").write_bytes(data)
     url = (folder / "released").as_uri()  # what a server does is tested in tests/test_weights.py
-    weights = Weights("toy.onnx", len(data), hashlib.sha256(data).hexdigest(), "MIT", url)
+    weights = Weights("toy.onnx", len(data), hashlib.sha256(data).hexdigest(), "MIT", url, "not on Sundays")
     info = replace(registry.ENTRIES["lama"].info, name="toy")
     monkeypatch.setitem(registry.ENTRIES, "toy", registry.Entry(info, "nowhere:nothing", files=(weights,)))
     done = command("models fetch toy")
     assert (done.code, (folder / "weights" / "toy.onnx").read_bytes()) == (cli.OK, data)
-    assert "licence MIT" in done.err
+    assert "licence MIT (not on Sundays)" in done.err
     assert url in done.err
+    assert "limits: not on Sundays" in command("models info toy").out
     monkeypatch.setenv("ERASER_OFFLINE", "1")
     command("models remove toy")
     done = command("models fetch toy --json")

@@ -203,7 +203,7 @@ def test_an_engine_s_file_that_lies_elsewhere_is_asked_for_and_named(command: Co
         shutil.copy(folder / file, folder / "models" / file)
     (folder / "tiny.onnx").rename(folder / "away.onnx")
     (folder / "tiny.json").unlink()
-    registry._load.cache_clear()  # as in a process of its own
+    registry._kept.clear()  # as in a process of its own
     gone = command("redo a.png.json -o b.png")
     assert gone.code == cli.ENGINE_CANNOT
     assert "there is no file tiny.onnx" in gone.err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
 
@@ -155,7 +156,7 @@ def test_a_gpu_that_is_asked_for_and_not_had_is_told(sd, monkeypatch):
 def test_without_torch_any_latent_engine_is_one_sentence(monkeypatch):
     for name in ("torch", "diffusers"):
         monkeypatch.setitem(sys.modules, name, None)
-    registry._load.cache_clear()
+    monkeypatch.setattr(registry, "_kept", OrderedDict())
     for name in ("latent:sd15", "latent:somewhere"):
         with pytest.raises(MissingExtra, match="is not installed"):
             registry.load(name)

@@ -9,6 +9,8 @@ import pytest
 
 from eraser.canvas import View
 from eraser.errors import OutOfMemory
+from eraser.geometry import Box
+from eraser.session import Eraser
 
 torch = pytest.importorskip("torch", reason="the diffusion extra is not installed")
 diffusers = pytest.importorskip("diffusers", reason="the diffusion extra is not installed")
@@ -85,7 +87,9 @@ def test_the_engine_says_in_its_notes_that_the_memory_ran_out(sd, monkeypatch):
     notes = [step.note for step in seen]
     assert any(note.endswith("on the GPU (Card)") for note in notes)
     assert any(note.endswith("on the GPU (Card), decoding in tiles, its memory ran out once") for note in notes)
-    assert engine.facts["memory_ran_out"] == 1
+    (drawn_how,) = [step.facts["drawn"] for step in seen if "drawn" in step.facts]
+    assert drawn_how["memory_ran_out"] == 1
+    assert drawn_how["device"] == "GPU (Card), decoding in tiles"
 
 
 def test_a_machine_without_room_for_the_weights_says_so_before_loading(sd, monkeypatch):
@@ -102,3 +106,67 @@ def test_little_memory_is_answered_by_half_as_wide_numbers_on_the_processor(sd, 
     placed = Placed(sd, CPU)
     assert placed.facts["dtype"] == "bfloat16"
     assert sum(placed.needs.parts.values()) < 0.6 * whole
+
+
+@pytest.mark.parametrize(("room", "computes_in"), [(0.7, "bfloat16"), (1.1, "float32")])
+def test_what_falls_to_the_processor_is_told_in_the_numbers_it_computes_in_and_fits_the_main_memory(
+    sd, monkeypatch, room, computes_in
+):
+    monkeypatch.setattr(placement.devices, "numbers", lambda device, wide: torch.bfloat16)
+    placed = Placed(sd, pretended(80))
+    assert (placed.plan.where, placed.facts["dtype"]) == ("whole", "bfloat16")
+    needed = sum(placed.needs.parts.values())
+    # what is there already, and so much besides: wide weights are twice as large
+    monkeypatch.setattr(placement, "_fitting", lambda *_: (torch.bfloat16, needed))
+    monkeypatch.setattr(placement, "usable_memory", lambda: int(room * needed))
+    placed = Placed(sd, pretended(0))
+    assert placed.plan.where == "processor"
+    assert placed.facts["dtype"] == str(placed.pipeline.unet.dtype).removeprefix("torch.") == computes_in
+
+
+def test_weights_that_the_main_memory_does_not_hold_are_not_brought_there(sd, monkeypatch):
+    placed = Placed(sd, pretended(80))
+    on_gpu = torch.nn.Linear(1000, 2000, bias=False, device="meta", dtype=torch.bfloat16)
+    monkeypatch.setattr(placement, "parts_of", lambda pipeline: {"unet": on_gpu})
+    monkeypatch.setattr(placement, "usable_memory", lambda: 3_900_000)
+    placed._at = len(placed._plans) - 1
+    with pytest.raises(OutOfMemory, match=r"for the processor 0\.0 GB are needed") as told:
+        placed._settle()
+    assert "smaller checkpoint" in told.value.hint
+    monkeypatch.setattr(placement, "usable_memory", lambda: 4_100_000)
+    assert placed._on_processor(placed.plan) == torch.bfloat16
+
+
+def test_reports_tell_how_their_own_result_was_drawn_and_no_other(sd, monkeypatch):
+    crew = Crew([functools.partial(Painter, sd, pretended(80))])
+    session = Eraser()
+    session._engine = LatentEngine(INFO, crew, Options(steps=2, guidance=2.0), threads=1)
+    plans = failing(crew._painter(0), monkeypatch, 1)
+    photo = np.random.default_rng(0).integers(0, 255, (48, 60, 3), np.uint8)
+    reports = []
+    for _ in range(2):
+        session.erase(photo, Box(20, 14, 16, 16), grow=0, prompt="a door", on_report=reports.append)
+    assert len(plans) == 2
+    assert [report.facts["memory_ran_out"] for report in reports] == [1, 0]
+    assert [report.device for report in reports] == [plans[1], plans[1]]
+    crew._painter(0).placed.cheaper()  # later, and nothing to do with them
+    assert [report.facts["device"] for report in reports] == [plans[1], plans[1]]
+
+
+def test_of_two_gpus_the_one_is_told_that_drew_what_was_kept(sd):
+    crew = Crew([functools.partial(Painter, sd, pretended(80, name=f"GPU ({name})")) for name in ("one", "two")])
+    session = Eraser()
+    session._engine = LatentEngine(INFO, crew, Options(steps=2, guidance=2.0), threads=1)
+    photo = np.random.default_rng(0).integers(0, 255, (48, 60, 3), np.uint8)
+    seen = set()
+    for seed in range(0, 40, 2):
+        reports = []
+        session.erase(photo, Box(20, 14, 16, 16), grow=0, seed=seed, tries=2, prompt="a door", on_report=reports.append)
+        (part,) = reports[0].painted
+        devices = [attempt.facts["drawn"]["device"] for attempt in part.attempts]
+        assert sorted(devices) == ["GPU (one)", "GPU (two)"]
+        assert reports[0].device == reports[0].facts["device"] == devices[part.kept]
+        seen.add(devices[part.kept])
+        if len(seen) == 2:
+            return
+    raise AssertionError("one GPU drew all that was kept, so nothing was shown")
