@@ -117,6 +117,11 @@ class LatentEngine:
         return {**said, "options": asdict(self._options) | {"side": self.side}}
 
     @property
+    def files(self) -> LoadedFiles:
+        """What the checkpoint was loaded from."""
+        return self._painter.files
+
+    @property
     def sums(self) -> Callable[[], dict[str, Any]]:
         """Reads every file that decides what is drawn, for a result's report: called when somebody asks, and holding on
         to no model."""

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
+from weakref import WeakValueDictionary
 
 from eraser.engines.base import Engine, EngineInfo
 from eraser.engines.onnx_records import LAMA, MIGAN
@@ -86,6 +87,7 @@ ENTRIES = {
 
 MOST_KEPT = 8
 _kept: OrderedDict[tuple[str, str], Engine] = OrderedDict()  # the one that was asked for last at the end
+_held: WeakValueDictionary[tuple[str, str], Engine] = WeakValueDictionary()  # by others, not kept here
 _lock = threading.RLock()  # an engine may load another to begin with
 
 
@@ -99,13 +101,15 @@ def load(name: str = AUTO) -> Engine:
     that it was let go. Raises UnknownEngine and whatever its loading raises."""
     key = head, argument = check(next(iter(ENTRIES)) if name == AUTO else name)
     with _lock:
-        engine = _kept.pop(key, None)
+        engine = _kept.pop(key, None) or _held.get(key)
         if engine is None or _is_outdated(engine):
             engine = _made(head, argument)
         if ENTRIES[head].is_kept:
             _kept[key] = engine
             while len(_kept) > MOST_KEPT:
                 _kept.popitem(last=False)
+        else:
+            _held[key] = engine
         return engine
 
 
