@@ -81,8 +81,8 @@ MIGAN = Record(
         "MIT",
         "https://huggingface.co/andraniksargsyan/migan/resolve/1538c135034b8cfe7a8472f34d09c8a5a45b17a7/"
         "migan_pipeline_v2.onnx",
-        f"its notice goes with every copy; it was written for the code and says nothing of the weights; {PLACES}, and "
-        "taught by Co-Mod-GAN, whose code is under a non-commercial licence",
+        f"its notice goes with every copy; its makers give the weights under it, too; {PLACES}, and taught by "
+        "Co-Mod-GAN, whose code is under a non-commercial licence",
     ),
     Convention(image="0..255", drawn="0..255", hole="low", multiple=1),
 )
