@@ -163,7 +163,7 @@ def engines(as_json: bool) -> None:
         if info.takes_prompt:
             click.echo("  takes a prompt")
         if info.extra and examination.lacks(info.extra):
-            click.echo(f"  first: pip install 'magic-eraser[{info.extra}]'")
+            click.echo(f"  first: pip install -e '.[{info.extra}]' in the clone")
         for line in files:
             click.echo(f"  {line}")
 

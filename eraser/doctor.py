@@ -130,7 +130,9 @@ def packages() -> Iterator[Finding]:
         versions = {name: installed(name) for name in names}
         missing = [name for name, version in versions.items() if version is None]
         if missing:
-            yield Finding("packages", f"extra {extra}", "absent", f"to have it: pip install 'magic-eraser[{extra}]'")
+            yield Finding(
+                "packages", f"extra {extra}", "absent", f"to have it: pip install -e '.[{extra}]' in the clone"
+            )
         else:
             yield Finding("packages", f"extra {extra}", "ok", ", ".join(f"{n} {v}" for n, v in versions.items()))
 

@@ -149,7 +149,9 @@ def _asked(repository: hub.Repository, ask: Callable[[Any], Any], *, quiet: bool
         import huggingface_hub
         from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
     except ImportError as error:
-        raise MissingExtra(f"{error.name} is not installed", hint="pip install 'magic-eraser[diffusion]'") from error
+        raise MissingExtra(
+            f"{error.name} is not installed", hint="pip install -e '.[diffusion]' in the clone"
+        ) from error
     try:
         if quiet:
             disable_progress_bars()

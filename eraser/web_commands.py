@@ -65,7 +65,7 @@ def web(
     if engine != registry.AUTO:
         registry.check(engine)
     if find_spec("gradio") is None:
-        raise MissingExtra("the web page needs the package gradio", hint="pip install 'magic-eraser[web]'")
+        raise MissingExtra("the web page needs the package gradio", hint="pip install -e '.[web]' in the clone")
     click.echo("starting ...", err=True)
     from web_demo import server
     from web_demo.studio import Limits

@@ -331,7 +331,7 @@ def test_the_extra_is_named_when_it_is_missing(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(MissingExtra) as told:
         shipments.offered(REPOSITORY)
-    assert told.value.hint == "pip install 'magic-eraser[diffusion]'"
+    assert told.value.hint == "pip install -e '.[diffusion]' in the clone"
 
 
 # --- what is here -----------------------------------------------------------------------------------------------------

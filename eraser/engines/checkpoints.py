@@ -73,7 +73,9 @@ def library() -> Any:
         import torch  # noqa: F401  # diffusers imports without it, and is of no use then
         import transformers  # what nearly every checkpoint's text encoder is of
     except ImportError as error:
-        raise MissingExtra(f"{error.name} is not installed", hint="pip install 'magic-eraser[diffusion]'") from error
+        raise MissingExtra(
+            f"{error.name} is not installed", hint="pip install -e '.[diffusion]' in the clone"
+        ) from error
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
     return diffusers

@@ -20,7 +20,9 @@ def check_folder(path: Path) -> None:
 def check_place(path: Path, force: bool) -> None:
     if path.exists() or path.is_symlink():
         if not force:
-            raise OutputExists(f"{path} exists", hint="choose another name, or allow overwriting (force)")
+            raise OutputExists(
+                f"{path} exists", hint="choose another name, or allow overwriting (--force, or force=True)"
+            )
         if path.exists() and not path.is_file():
             raise OutputError(f"{path} is no ordinary file", hint="choose another name")
     folder = path.resolve().parent

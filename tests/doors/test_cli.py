@@ -215,12 +215,12 @@ def test_what_the_engine_lacks_has_its_own_exit_code(
     command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise MissingExtra("torch is not installed", hint="pip install 'magic-eraser[diffusion]'")
+        raise MissingExtra("torch is not installed", hint="pip install -e '.[diffusion]' in the clone")
 
     monkeypatch.setattr(eraser.Eraser, "erase", refuse)
     done = command("erase photo.png mask.png")
     assert (done.code, done.added) == (cli.ENGINE_CANNOT, [])
-    assert done.err == "eraser: torch is not installed: pip install 'magic-eraser[diffusion]'\n"
+    assert done.err == "eraser: torch is not installed: pip install -e '.[diffusion]' in the clone\n"
 
 
 def test_a_defect_is_not_hidden(command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,7 +355,7 @@ def test_an_extra_is_asked_for_where_it_is_missing_alone(
     command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, here: bool
 ) -> None:
     monkeypatch.setattr("eraser.doctor.installed", lambda name: "1.0" if here else None)
-    assert ("first: pip install 'magic-eraser[diffusion]'" in command("engines").out) is not here
+    assert ("first: pip install -e '.[diffusion]' in the clone" in command("engines").out) is not here
     assert "takes a prompt" in command("engines").out
 
 

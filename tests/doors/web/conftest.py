@@ -18,7 +18,7 @@ from tests.doors.web.servers import Cable, Server
 
 @pytest.fixture(scope="session")
 def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
-    pytest.importorskip("gradio", reason="gradio is not installed: pip install 'magic-eraser[web]'")
+    pytest.importorskip("gradio", reason="gradio is not installed: pip install -e '.[web]' in the clone")
     started: list[Server] = []
 
     def start(*options: str) -> Server:
@@ -85,7 +85,7 @@ def photo(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Any]:
-    pytest.importorskip("gradio", reason="gradio is not installed: pip install 'magic-eraser[web]'")
+    pytest.importorskip("gradio", reason="gradio is not installed: pip install -e '.[web]' in the clone")
     from web_demo.folders import Folders
     from web_demo.studio import Limits, Studio
 

@@ -18,7 +18,7 @@ from eraser.geometry import Size
 from tests.doors.web.scenes import scene
 from tests.doors.web.studios import send
 
-pytest.importorskip("gradio", reason="gradio is not installed: pip install 'magic-eraser[web]'")
+pytest.importorskip("gradio", reason="gradio is not installed: pip install -e '.[web]' in the clone")
 
 from web_demo.calls import Calls
 from web_demo.studio import Studio

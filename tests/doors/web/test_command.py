@@ -16,7 +16,7 @@ import eraser
 from eraser import weights
 from eraser.engines import registry
 
-pytest.importorskip("gradio", reason="gradio is not installed: pip install 'magic-eraser[web]'")
+pytest.importorskip("gradio", reason="gradio is not installed: pip install -e '.[web]' in the clone")
 
 from web_demo.folders import Folders
 from web_demo.loading import NoStubs
@@ -42,7 +42,7 @@ def test_without_gradio_the_command_says_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
-    assert "pip install 'magic-eraser[web]'" in done.stderr
+    assert "pip install -e '.[web]' in the clone" in done.stderr
 
 
 def test_a_port_that_is_taken_is_said_and_leaves_nothing(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from eraser.xmp import values
 from tests.doors.web.scenes import scene
 from tests.doors.web.studios import SPOT, last, mask_png, send
 
-pytest.importorskip("gradio", reason="gradio is not installed: pip install 'magic-eraser[web]'")
+pytest.importorskip("gradio", reason="gradio is not installed: pip install -e '.[web]' in the clone")
 
 from web_demo import screen
 from web_demo.desk import Desk, clean_name

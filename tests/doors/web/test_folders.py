@@ -16,7 +16,7 @@ from eraser.errors import InputError, MissingWeights
 from tests.doors.web.scenes import scene
 from tests.doors.web.studios import SPOT, last, send
 
-pytest.importorskip("gradio", reason="gradio is not installed: pip install 'magic-eraser[web]'")
+pytest.importorskip("gradio", reason="gradio is not installed: pip install -e '.[web]' in the clone")
 
 from web_demo.folders import Folders
 from web_demo.studio import Limits, Studio

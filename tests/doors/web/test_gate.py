@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("gradio", reason="gradio is not installed: pip install 'magic-eraser[web]'")
+pytest.importorskip("gradio", reason="gradio is not installed: pip install -e '.[web]' in the clone")
 
 from web_demo.gate import Gate
 from web_demo.studio import Studio

@@ -13,7 +13,7 @@ from eraser.engines.base import Progress
 from eraser.serve.jobs import Job
 from tests.doors.web.studios import last
 
-pytest.importorskip("gradio", reason="gradio is not installed: pip install 'magic-eraser[web]'")
+pytest.importorskip("gradio", reason="gradio is not installed: pip install -e '.[web]' in the clone")
 
 from web_demo.work import Line
 

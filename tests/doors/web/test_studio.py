@@ -14,7 +14,7 @@ from eraser.engines.base import Progress
 from tests.doors.web.scenes import scene
 from tests.doors.web.studios import LARGE, SPOT, last, mask_png, send
 
-pytest.importorskip("gradio", reason="gradio is not installed: pip install 'magic-eraser[web]'")
+pytest.importorskip("gradio", reason="gradio is not installed: pip install -e '.[web]' in the clone")
 
 from web_demo import runs
 from web_demo.studio import Studio

@@ -71,7 +71,7 @@ def test_an_extra_that_is_not_installed_is_told_with_the_install_line(sd, monkey
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtra, match=package) as told:
         Painter(Loading(str(sd), "folder"))
-    assert told.value.hint == "pip install 'magic-eraser[diffusion]'"
+    assert told.value.hint == "pip install -e '.[diffusion]' in the clone"
 
 
 def cut(folder: Path) -> None:
