@@ -10,7 +10,7 @@ def halve(image: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     A pixel is known where at least half of what it stands for is; pixels under the hole come out 0.
     """
-    image, hole = _even(image), _even(hole)
+    image, hole = even(image), even(hole)
     count = np.zeros((hole.shape[0] // 2, hole.shape[1] // 2), np.uint8)
     total = np.zeros((*count.shape, image.shape[2]), np.float32)
     for dy in (0, 1):
@@ -46,7 +46,7 @@ def push_pull(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 def halve_weighted(image: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Weighted means over 2x2 pixels and the weights' sum, at most 1."""
-    image, weight = _even(image, zero=True), _even(weight, zero=True)
+    image, weight = even(image, zero=True), even(weight, zero=True)
     total = np.zeros((weight.shape[0] // 2, weight.shape[1] // 2, image.shape[2]), np.float32)
     share = np.zeros(total.shape[:2], np.float32)
     for dy in (0, 1):
@@ -79,16 +79,17 @@ def dilate(mask: np.ndarray, radius: int) -> np.ndarray:
     return grown
 
 
-def _even(array: np.ndarray, *, zero: bool = False) -> np.ndarray:
+def even(array: np.ndarray, *, zero: bool = False) -> np.ndarray:
+    """Both sides even, by the last row and column once more, or zeros: (H, W, ...), the array itself where they are."""
     height, width = array.shape[:2]
     if height % 2 == width % 2 == 0:
         return array
-    even = np.zeros((height + height % 2, width + width % 2, *array.shape[2:]), array.dtype)  # np.pad is slow
-    even[:height, :width] = array
+    padded = np.zeros((height + height % 2, width + width % 2, *array.shape[2:]), array.dtype)  # np.pad is slow
+    padded[:height, :width] = array
     if not zero:
-        even[height:, :width] = array[-1:]
-        even[:, width:] = even[:, width - 1 : width]
-    return even
+        padded[height:, :width] = array[-1:]
+        padded[:, width:] = padded[:, width - 1 : width]
+    return padded
 
 
 def _double_axis(padded: np.ndarray, axis: int) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 from eraser.engines import patch_kernels as kernels
 from eraser.engines.patch_fields import vote
 from eraser.engines.patch_levels import RADIUS, ROWS, Level, Workers, box_ratio
-from eraser.pyramid import dilate, push_pull
+from eraser.pyramid import dilate, even, push_pull
 
 SMOOTH = 0.6  # of the texture channel: a clear sky has less, water about as much
 REACH = 60.0  # pixels over which a correction dies away: without it small errors add up to tints
@@ -118,7 +118,7 @@ def meshes(hole: np.ndarray, pull: float = 1 / REACH**2) -> list[Mesh]:
     while max(hole.shape) > COARSEST and mass.max() < 1:
         # the middle of a cell twice as large is half a cell further from the rim
         rim, mass = _pool(rim / (1 + rim / 2)), _pool(mass)
-        right, down = _even(right), _even(down)
+        right, down = even(right, zero=True), even(down, zero=True)
         right = (right[::2, 1::2] + right[1::2, 1::2]) / 2
         down = (down[1::2, ::2] + down[1::2, 1::2]) / 2
         hole = mass > 0
@@ -177,12 +177,5 @@ def _each_row(workers: Workers, image: np.ndarray, kernel: Callable[[int, int], 
 
 def _pool(array: np.ndarray) -> np.ndarray:
     """Sums over 2x2."""
-    even = _even(array)
-    return even[::2, ::2] + even[::2, 1::2] + even[1::2, ::2] + even[1::2, 1::2]
-
-
-def _even(array: np.ndarray) -> np.ndarray:
-    height, width = array.shape
-    even = np.zeros((height + height % 2, width + width % 2), array.dtype)  # np.pad is slow
-    even[:height, :width] = array
-    return even
+    whole = even(array, zero=True)
+    return whole[::2, ::2] + whole[::2, 1::2] + whole[1::2, ::2] + whole[1::2, 1::2]
