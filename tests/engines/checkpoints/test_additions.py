@@ -11,6 +11,7 @@ import pytest
 from eraser.engines.latent_records import parsed
 from eraser.engines.loading import Loading, Weighted
 from eraser.errors import EngineError, InputError, MissingWeights, OutOfRange
+from tests.engines.networks import ON_NETWORKS
 
 torch = pytest.importorskip("torch", reason="the diffusion extra is not installed")
 pytest.importorskip("diffusers", reason="the diffusion extra is not installed")
@@ -22,12 +23,7 @@ from tests import miniature_extras as extras  # noqa: E402
 from tests import miniature_pipelines as made  # noqa: E402
 from tests.engines.checkpoints.drawings import FAMILIES, copied, drawing  # noqa: E402
 
-pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = ON_NETWORKS
 
 
 def test_a_lora_adds_its_product_to_the_weights_by_its_weight(sd, look, plain):

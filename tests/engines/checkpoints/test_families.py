@@ -14,6 +14,7 @@ from eraser.engines.latent_records import RECORDS, Options, parsed
 from eraser.engines.loading import Loading
 from eraser.errors import DamagedWeights, EngineError, MissingWeights
 from eraser.geometry import Box
+from tests.engines.networks import ON_NETWORKS
 
 torch = pytest.importorskip("torch", reason="the diffusion extra is not installed")
 pytest.importorskip("diffusers", reason="the diffusion extra is not installed")
@@ -25,12 +26,7 @@ from tests import miniature_pipelines as made  # noqa: E402
 from tests.engines.checkpoints.drawings import FAMILIES, SCENE, copied, drawing  # noqa: E402
 from tests.engines.views import run  # noqa: E402
 
-pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = ON_NETWORKS
 
 
 @pytest.mark.parametrize("family", FAMILIES)

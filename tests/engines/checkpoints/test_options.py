@@ -11,18 +11,14 @@ from eraser.engines.latent_records import RECORDS, Options, parsed
 from eraser.engines.loading import Loading, Weighted
 from eraser.errors import InputError, OutOfRange
 from tests.engines.checkpoints.drawings import copied
+from tests.engines.networks import ON_NETWORKS
 
 pytest.importorskip("torch", reason="the diffusion extra is not installed")
 pytest.importorskip("diffusers", reason="the diffusion extra is not installed")
 pytest.importorskip("transformers", reason="the diffusion extra is not installed")
 
 
-pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = ON_NETWORKS
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from eraser.engines import registry
 from eraser.engines.latent_records import RECORDS, parsed
 from eraser.engines.loading import Loading
 from eraser.errors import DamagedWeights, EngineError, MissingExtra, MissingWeights
+from tests.engines.networks import ON_NETWORKS
 
 torch = pytest.importorskip("torch", reason="the diffusion extra is not installed")
 pytest.importorskip("diffusers", reason="the diffusion extra is not installed")
@@ -25,12 +26,7 @@ from eraser.engines.painter import Painter  # noqa: E402
 from tests import miniature_extras as extras  # noqa: E402
 from tests.engines.checkpoints.drawings import copied, drawing  # noqa: E402
 
-pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = ON_NETWORKS
 
 
 def test_nothing_is_fetched_and_what_is_missing_says_how_to_get_it(tmp_path, monkeypatch, empty_cache):

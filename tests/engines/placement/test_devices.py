@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eraser.errors import EngineError
+from tests.engines.networks import ON_NETWORKS
 
 torch = pytest.importorskip("torch", reason="the diffusion extra is not installed")
 pytest.importorskip("diffusers", reason="the diffusion extra is not installed")
@@ -14,12 +15,7 @@ from eraser.engines import devices  # noqa: E402
 from eraser.engines.devices import CPU, Device  # noqa: E402
 from eraser.engines.memory_needs import GB  # noqa: E402
 
-pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = ON_NETWORKS
 
 
 class Library:

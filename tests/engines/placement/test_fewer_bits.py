@@ -9,6 +9,7 @@ import pytest
 
 from eraser.engines.loading import Loading
 from eraser.errors import MissingExtra
+from tests.engines.networks import ON_NETWORKS
 
 pytest.importorskip("torch", reason="the diffusion extra is not installed")
 pytest.importorskip("diffusers", reason="the diffusion extra is not installed")
@@ -28,12 +29,7 @@ from tests.engines.placement.placing import (
     run,
 )
 
-pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = ON_NETWORKS
 
 
 ALL_PACKAGES = quantising.PACKAGES

@@ -11,6 +11,7 @@ from eraser.canvas import View
 from eraser.errors import OutOfMemory
 from eraser.geometry import Box
 from eraser.session import Eraser
+from tests.engines.networks import ON_NETWORKS
 
 torch = pytest.importorskip("torch", reason="the diffusion extra is not installed")
 diffusers = pytest.importorskip("diffusers", reason="the diffusion extra is not installed")
@@ -25,12 +26,7 @@ from eraser.engines.painter import Painter, Wish  # noqa: E402
 from eraser.engines.placement import Placed, Plan, persistent  # noqa: E402
 from tests.engines.placement.placing import INFO, SCENE, drawn, failing, pretended, run  # noqa: E402
 
-pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = ON_NETWORKS
 
 
 @pytest.mark.parametrize("times", [1, 2, 3, 4])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.engines.networks import ON_NETWORKS
+
 torch = pytest.importorskip("torch", reason="the diffusion extra is not installed")
 diffusers = pytest.importorskip("diffusers", reason="the diffusion extra is not installed")
 pytest.importorskip("transformers", reason="the diffusion extra is not installed")
@@ -12,12 +14,7 @@ from eraser.engines.devices import CPU  # noqa: E402
 from eraser.engines.memory_needs import decoding, drawing, needs  # noqa: E402
 from eraser.engines.placement import Placed  # noqa: E402
 
-pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = ON_NETWORKS
 
 
 def alive_at_most(work) -> int:

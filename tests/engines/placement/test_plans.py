@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.engines.networks import ON_NETWORKS
+
 pytest.importorskip("torch", reason="the diffusion extra is not installed")
 pytest.importorskip("diffusers", reason="the diffusion extra is not installed")
 pytest.importorskip("transformers", reason="the diffusion extra is not installed")
@@ -14,12 +16,7 @@ from eraser.engines.memory_needs import GB, Needs
 from eraser.engines.placement import Placed, Plan, ladder
 from tests.engines.placement.placing import drawn, on_plan, pretended
 
-pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = ON_NETWORKS
 
 
 LARGE = Needs({"words": 9 * GB, "denoiser": 24 * GB, "vae": GB // 4}, GB // 8, GB, 4 * GB, GB)

@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from tests.engines.networks import ON_NETWORKS
+
 torch = pytest.importorskip("torch", reason="the diffusion extra is not installed")
 pytest.importorskip("diffusers", reason="the diffusion extra is not installed")
 pytest.importorskip("transformers", reason="the diffusion extra is not installed")
@@ -21,12 +23,7 @@ from eraser.engines.painter import Painter, Wish  # noqa: E402
 from eraser.engines.placement import Plan, persistent  # noqa: E402
 from tests.engines.placement.placing import SCENE, drawn, on_plan, pretended, run  # noqa: E402
 
-pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = ON_NETWORKS
 
 
 def test_several_may_be_inside_but_one_alone():
