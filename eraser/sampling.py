@@ -78,7 +78,7 @@ def sample(
     if noisy is None:
         start = known * (1 - hole) if start is None else start
         noisy = start + levels[0] * noise(start.shape)
-    x = noisy
+    x, noisy, start = noisy, None, None  # these are as large as the hole and are not kept
     before: Array | None = None
     for index, (sigma, lower) in enumerate(pairwise(levels)):
         for again in range(times):
@@ -91,7 +91,7 @@ def sample(
                 ratio = math.log(sigma / lower) / math.log(levels[index - 1] / sigma)
                 goal = clean + (clean - before) * (ratio / 2)
             x = goal + (x - goal) * (down / sigma) if down > 0 else clean
-            before = clean
+            before = clean if order == 2 else None
             if up > 0:
                 x = x + up * noise(x.shape)
             if lower == 0:

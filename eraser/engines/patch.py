@@ -13,7 +13,8 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +30,15 @@ from eraser.engines.seams import level_rim, level_seams
 from eraser.machine import usable_processors
 from eraser.pyramid import push_pull
 from eraser.schedule import geometric
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A level to be painted: the how manieth of all, and in how many steps."""
+
+    index: int
+    level: Level
+    steps: int
 
 
 class PatchEngine:
@@ -58,39 +68,40 @@ class PatchEngine:
         small = [level for level in levels[:-1] if len(level.targets) <= recipe.edge_targets]
         stages, drawing = self._draw_edges(small)
         every = stages + levels[len(small) :]
+        scales = [Scale(index, level, self._step_count(every, index)) for index, level in enumerate(every)]
         # the scales that are painted several times; a drawing is made use of once
         several = every if drawing is None else stages
         coarse = len([level for level in several if len(level.targets) <= recipe.start_targets])
         starts = recipe.starts if coarse else 0
-        steps = [self._step_count(every, index) for index in range(len(every))]
-        tracker = Tracker(view, every, [n * (starts if i < coarse else 1) for i, n in enumerate(steps)])
+        tracker = Tracker(view, every, [scale.steps * (starts if scale.index < coarse else 1) for scale in scales])
         best: Painting | None = None
         if starts:
-            best = yield from self._start(every[:coarse], seed, starts, steps[:coarse], tracker)
+            best = yield from self._start(scales[:coarse], seed, starts, tracker)
         rng = np.random.default_rng((seed, starts))
         if drawing is not None:
             if stages:
-                best = yield from tracker.told(
-                    self._descend(every, range(coarse, len(stages)), best, rng, self._workers)
-                )
+                descent = self._descend(iter(scales[coarse : len(stages)]), best, rng, self._workers)
+                best = yield from tracker.told(descent)
             coarse, best = len(stages), (yield from self._undraw(drawing, small[-1], best, rng, tracker))
-        finest = yield from tracker.told(self._descend(every, range(coarse, len(every)), best, rng, self._workers))
+        left = scales[coarse:]
+        del levels, small, stages, every, several, scales  # finer scales need the memory of the coarser ones
+        finest = yield from tracker.told(self._descend(taken_out(left), best, rng, self._workers))
         level = finest.level
-        del levels, small, stages, every, best  # what is left to do needs the memory of the coarser scales
+        del best
         result = view.pixels.reshape(len(level.image), -1).copy()
         result[level.pixels] = np.clip((yield from self._finish(finest, tracker)), -1, 1)
         yield Progress(1.0, "seams levelled")
         return result.reshape(view.pixels.shape)
 
     def _start(
-        self, levels: list[Level], seed: int, count: int, steps: list[int], tracker: Tracker
+        self, scales: list[Scale], seed: int, count: int, tracker: Tracker
     ) -> Generator[Progress, None, Painting]:
-        """Paint these levels several times, as many at once as there are threads; returns the most consistent one."""
+        """Paint these scales several times, as many at once as there are threads; returns the most consistent one."""
         ended = threading.Event()
 
         def paint_one(start: int) -> Painting | None:
-            own = [copy.copy(level) for level in levels]  # each keeps patch distances of its own
-            states = self._descend(own, range(len(own)), None, np.random.default_rng((seed, start)), ALONE)
+            own = [replace(scale, level=copy.copy(scale.level)) for scale in scales]  # each keeps distances of its own
+            states = self._descend(iter(own), None, np.random.default_rng((seed, start)), ALONE)
             while not ended.is_set():
                 try:
                     next(states)
@@ -99,15 +110,15 @@ class PatchEngine:
                     return painting
             return None
 
-        for level in levels[1:]:
-            level.grain  # noqa: B018 - for all of them
+        for scale in scales[1:]:
+            scale.level.grain  # noqa: B018 - for all of them
         best: Painting | None = None
         try:
             for painting in self._workers.map(paint_one, count):
                 assert painting is not None, "nobody ended it"
                 if best is None or painting.mean_cost < best.mean_cost:
                     best = painting
-                yield tracker.start(steps, best)
+                yield tracker.start([scale.steps for scale in scales], best)
         finally:
             ended.set()
         assert best is not None, "there is at least one start"
@@ -157,41 +168,47 @@ class PatchEngine:
         return max(recipe.least_steps, round(steps / math.sqrt(excess)))
 
     def _descend(
-        self, levels: list[Level], which: range, painting: Painting | None, rng: np.random.Generator, workers: Workers
+        self, scales: Iterator[Scale], painting: Painting | None, rng: np.random.Generator, workers: Workers
     ) -> Generator[State, None, Painting]:
-        """Paint these levels, coarsest first, continuing from the painting of the one before."""
+        """Paint these scales, coarsest first, continuing from the painting of the one before."""
         recipe = self._recipe
-        for index in which:
-            level = levels[index]
+        for scale in scales:
+            index, level = scale.index, scale.level
             reach = max(level.height, level.width)
             if painting is None:
-                field, start = random_field(level, rng), smooth_start(level)
+                field, values = random_field(level, rng), smooth_start(level)
                 sigmas = geometric(*recipe.first_noise)
             else:
                 field = finer_field(painting, level, rng)
+                painting = None  # nor is its level needed any more
                 yield State(index, level)
-                start = vote(level, level.pixels, field, workers, decay=recipe.rim_decay)
+                values = vote(level, level.pixels, field, workers, decay=recipe.rim_decay)
                 yield State(index, level)
                 high = max(0.04, recipe.noise_share * level.grain)
-                sigmas = geometric(high, recipe.last_noise, self._step_count(levels, index))
+                sigmas = geometric(high, recipe.last_noise, scale.steps)
                 reach = min(reach, recipe.reach or reach)
             level.cost = np.zeros_like(level.cost)  # paintings keep theirs
             if len(level.targets) <= MOST_TARGETS:
-                field, values = paint_small(level, field, start, sigmas, recipe, rng, reach)
+                field, values = paint_small(level, field, values, sigmas, recipe, rng, reach)
                 yield State(index, level, values, len(sigmas) - 1)
             else:
                 denoiser = PatchDenoiser(level, field, recipe, rng, workers, sigmas=sigmas, reach=reach)
-                values = start
-                for estimate in walk(denoiser, denoiser, start, sigmas, ColourNoise(rng, level.colours)):
+                for estimate in walk(denoiser, denoiser, values, sigmas, ColourNoise(rng, level.colours)):
                     values = values if estimate is None else estimate
                     yield State(index, level, estimate)
                 field = denoiser.field
             painting = Painting(level, field, values, level.cost)
-        assert painting is not None, "there is at least one level"
+        assert painting is not None, "there is at least one scale"
         return painting
 
     def _finish(self, painting: Painting, tracker: Tracker) -> Generator[Progress, None, np.ndarray]:
         return (yield from finish(painting, self._recipe, self._workers, tracker))
+
+
+def taken_out(scales: list[Scale]) -> Iterator[Scale]:
+    """One after the other, and nothing is kept of those before."""
+    while scales:
+        yield scales.pop(0)
 
 
 def finish(

@@ -175,7 +175,7 @@ def walk(
     noisy = start + float(sigmas[0]) * noise(start.shape)
     for _ in patches.search(noisy):
         yield None
-    for step in sample(
+    steps = sample(
         denoiser,
         np.zeros((1, 1), np.float32),
         np.ones((1, 1), np.float32),  # the loop runs on the hole's pixels alone
@@ -183,8 +183,11 @@ def walk(
         noise=noise,
         noisy=noisy,
         eta=math.inf,  # the estimate is renoised from scratch: what must be remembered is in the field
-    ):
+    )
+    del start, noisy  # as large as the hole, like all that a step makes: none is kept longer than it is needed
+    for step in steps:
         yield step.clean
+        del step
 
 
 def sharpness_of(width: float, typical_cost: float) -> float:
