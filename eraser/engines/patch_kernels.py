@@ -33,6 +33,8 @@ RADIUS = 2  # patches are 5x5: larger ones scored worse and cost more
 SIDE = 2 * RADIUS + 1
 CHANNELS = 4
 CELL_SHIFT = 3  # how often sources are used is counted in runs of 8 pixels
+SEAM_BLOCK = 4  # pixels across, whose steps at seams are looked at together
+UNSHARP = np.float32(0.6)  # by how much larger a step between smooth pieces may be, and be no edge
 DEPTH_UNIT = 8  # rim distances are kept in eighths of a pixel
 ROUGH = np.float32(0.5)  # of the texture channel, above its least, from which votes are as sharp as can be
 FALL_STEPS = 32  # of the table below, between 1 and 1/e
@@ -393,68 +395,91 @@ def sharpest_source(width, pixels, low, high, field, cost, depth, weight, label)
 
 
 @compiled(fastmath=True)
-def seam_steps(image, values, colours, width, hole_index, pixels, label, low, high, tolerance, smooth, steps):
-    """For pixels[low:high], the sum over their four neighbours of (wanted - present) colour difference -> steps[k].
+def seam_steps(
+    image, values, colours, width, hole_index, label, box, low, high, tolerance, smooth, gathering, sums, common, steps
+):
+    """For the hole's pixels in rows low:high of SEAM_BLOCKs of `box`, the sum over their four neighbours of
+    (wanted - present) colour difference -> steps[k].
 
     image (n, C) known colours · values (N, C) the hole's · hole_index (n,): the row in values, -1 for known pixels
-    label (N,): where each pixel was copied from. Wanted is what the two sources show between the two places; where
-    both come from one place nothing is missing. Differences far above `tolerance` are edges, and stay; where the image
-    is much rougher than `smooth` (in units of its texture channel above -1) no step shows, and it stays too.
+    label (N,): where each pixel was copied from · box: left, top, width, height. Wanted is what the two sources show
+    between the two places; where both come from one place nothing is missing. Differences far above `tolerance`, or a
+    little more where the image is smooth, are edges, and stay. Where it is much rougher than `smooth` (in units of its
+    texture channel above -1) a pixel's own step does not show, but what many have in `common`, (2, rows, columns of
+    blocks, C), does. With `gathering` nothing is done but to add what that is made of to `sums`, (2, rows, columns,
+    2 C + 1): weights, weighted steps to the right and down, and weighted squares of them.
     """
     size = hole_index.size
     height = size // width
-    for k in range(low, high):
-        for c in range(colours):
-            steps[k, c] = 0
-        pixel = pixels[k]
-        source = label[k]
-        if source < 0:
-            continue
-        y, x = pixel // width, pixel % width
-        for side in range(4):
-            dy = 0 if side < 2 else (1 if side == 2 else -1)
-            dx = 0 if side >= 2 else (1 if side == 0 else -1)
-            if y + dy < 0 or y + dy >= height or x + dx < 0 or x + dx >= width:
+    for y in range(low * SEAM_BLOCK, min(high * SEAM_BLOCK, box[3])):
+        for x in range(box[2]):
+            pixel = (box[1] + y) * width + box[0] + x
+            k = hole_index[pixel]
+            if k < 0:
                 continue
-            shift = dy * width + dx
-            other = hole_index[pixel + shift]
-            # beside the image's left and right edge there is nothing, though the next number is a pixel
-            beyond = source + shift if 0 <= source % width + dx < width else -1
-            mine = 0 <= beyond < size and hole_index[beyond] < 0
-            theirs = False
-            back = 0
-            if other >= 0:
-                if label[other] < 0 or label[other] == beyond:
-                    continue
-                back = label[other] - shift
-                theirs = 0 <= back < size and hole_index[back] < 0 and 0 <= label[other] % width - dx < width
-            if not mine and not theirs:
-                continue
-            # from either side an edge must count the same, or corrections add up to tints
-            share = np.float32(1)
-            if image.shape[1] > colours:
-                rough = image[source, colours]
-                if other >= 0:
-                    rough = max(rough, image[label[other], colours])
-                rough = (rough + np.float32(1)) / smooth
-                share /= np.float32(1) + rough * rough
-            worst = np.float32(0)
-            for turn in range(2):
+            source = label[k]
+            if not gathering:
                 for c in range(colours):
-                    wanted = np.float32(0)
-                    if mine:
-                        wanted += image[beyond, c] - image[source, c]
-                    if theirs:
-                        wanted += image[label[other], c] - image[back, c]
-                    if mine and theirs:
-                        wanted *= np.float32(0.5)
-                    there = values[other, c] if other >= 0 else image[pixel + shift, c]
-                    missing = wanted - (there - values[k, c])
-                    if turn == 0:
-                        worst = max(worst, abs(missing))
-                    else:
-                        ratio = worst / tolerance
-                        steps[k, c] += share * missing / (np.float32(1) + ratio * ratio * ratio * ratio)
+                    steps[k, c] = 0
+            if source < 0:
+                continue
+            for side in range(4):
+                dy = 0 if side < 2 else (1 if side == 2 else -1)
+                dx = 0 if side >= 2 else (1 if side == 0 else -1)
+                if not 0 <= box[1] + y + dy < height or not 0 <= box[0] + x + dx < width:
+                    continue
+                shift = dy * width + dx
+                other = hole_index[pixel + shift]
+                if gathering and other >= 0 and side % 2 == 1:
+                    continue  # the other one's
+                # beside the image's left and right edge there is nothing, though the next number is a pixel
+                beyond = source + shift if 0 <= source % width + dx < width else -1
+                mine = 0 <= beyond < size and hole_index[beyond] < 0
+                theirs = False
+                back = 0
+                if other >= 0:
+                    if label[other] < 0 or label[other] == beyond:
+                        continue
+                    back = label[other] - shift
+                    theirs = 0 <= back < size and hole_index[back] < 0 and 0 <= label[other] % width - dx < width
+                if not mine and not theirs:
+                    continue
+                # from either side an edge must count the same, or corrections add up to tints
+                share = np.float32(1)
+                if image.shape[1] > colours:
+                    rough = image[source, colours]
+                    if other >= 0:
+                        rough = max(rough, image[label[other], colours])
+                    rough = (rough + np.float32(1)) / smooth
+                    share /= np.float32(1) + rough * rough
+                turned = np.float32(1 - 2 * (side % 2))
+                row = (y if gathering else max(0, y + min(dy, 0))) // SEAM_BLOCK
+                column = (x if gathering else max(0, x + min(dx, 0))) // SEAM_BLOCK
+                worst = np.float32(0)
+                for turn in range(2):
+                    for c in range(colours):
+                        wanted = np.float32(0)
+                        if mine:
+                            wanted += image[beyond, c] - image[source, c]
+                        if theirs:
+                            wanted += image[label[other], c] - image[back, c]
+                        if mine and theirs:
+                            wanted *= np.float32(0.5)
+                        there = values[other, c] if other >= 0 else image[pixel + shift, c]
+                        missing = wanted - (there - values[k, c])
+                        if turn == 0:
+                            worst = max(worst, abs(missing))
+                            continue
+                        ratio = worst / (tolerance * (np.float32(1) + UNSHARP * share))
+                        weight = np.float32(1) / (np.float32(1) + ratio * ratio * ratio * ratio)
+                        if gathering:
+                            if c == 0:
+                                sums[side // 2, row, column, 0] += weight
+                            sums[side // 2, row, column, 1 + c] += weight * missing * turned
+                            sums[side // 2, row, column, 1 + colours + c] += weight * missing * missing
+                        else:
+                            shared = (np.float32(1) - share) * turned * common[side // 2, row, column, c]
+                            steps[k, c] += weight * (share * missing + shared)
 
 
 @compiled(fastmath=True)

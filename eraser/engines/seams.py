@@ -18,6 +18,8 @@ from eraser.engines.patch_levels import RADIUS, ROWS, Level, Workers, box_ratio
 from eraser.pyramid import dilate, even, push_pull
 
 SMOOTH = 0.6  # of the texture channel: a clear sky has less, water about as much
+NEAR = 2  # blocks on every side, whose steps are compared
+CHANCE = 0.35  # how far steps that differ speak against their mean
 REACH = 60.0  # pixels over which a correction dies away: without it small errors add up to tints
 CYCLES = 4  # of multigrid: each leaves a half of the error at worst, a fifth as a rule
 SWEEPS = 1  # over both colours of the board, before and after each visit of the coarser scale
@@ -67,26 +69,7 @@ def level_seams(
     label (N,) int32: the source pixel each was copied from · values (N, >= C) float32, written to. Steps far above the
     tolerance stay.
     """
-    hole_index = np.full(len(level.image), -1, np.int32)
-    hole_index[level.pixels] = np.arange(len(level.pixels), dtype=np.int32)
-    steps = np.empty((len(level.pixels), level.colours), np.float32)
-    workers.each(
-        lambda _, low, high: kernels.seam_steps(
-            level.image,
-            values,
-            level.colours,
-            level.width,
-            hole_index,
-            level.pixels,
-            label,
-            low,
-            high,
-            np.float32(tolerance),
-            np.float32(SMOOTH),
-            steps,
-        ),
-        len(level.pixels),
-    )
+    steps = _steps(level, label, values, workers, tolerance)
     # one more pixel all round: those known ones hold the correction to 0
     crop = level.hole[level.hole_box.pad(1).clamp(level.box).slices]
     scales = meshes(crop)
@@ -98,6 +81,68 @@ def level_seams(
         source[crop] = steps[:, some]
         values[:, some] += membrane(source, scales, workers)[crop]
         yield
+
+
+def _steps(level: Level, label: np.ndarray, values: np.ndarray, workers: Workers, tolerance: float) -> np.ndarray:
+    """What is missing between each of the hole's pixels and its neighbours: (N, C).
+
+    In rough texture that is chance, pixel by pixel, and is left; but where steps along a seam have a side in common,
+    that shows from afar, and is told apart from chance by how much of the steps' squares it explains.
+    """
+    hole_index = np.full(len(level.image), -1, np.int32)
+    hole_index[level.pixels] = np.arange(len(level.pixels), dtype=np.int32)
+    steps = np.empty((len(level.pixels), level.colours), np.float32)
+    box = level.hole_box
+    rows, columns = (-(-side // kernels.SEAM_BLOCK) for side in (box.height, box.width))
+    sums = np.zeros((2, rows, columns, 2 * level.colours + 1), np.float32)
+    common = np.zeros((2, rows, columns, level.colours), np.float32)
+
+    def each_block(*, gathering: bool) -> None:
+        workers.each(
+            lambda _, low, high: kernels.seam_steps(
+                level.image,
+                values,
+                level.colours,
+                level.width,
+                hole_index,
+                label,
+                (box.x, box.y, box.width, box.height),
+                low,
+                high,
+                np.float32(tolerance),
+                np.float32(SMOOTH),
+                gathering,
+                sums,
+                common,
+                steps,
+            ),
+            rows,
+            ROWS // kernels.SEAM_BLOCK,
+        )
+
+    each_block(gathering=True)
+    common[:] = in_common(sums)
+    each_block(gathering=False)
+    return steps
+
+
+def in_common(sums: np.ndarray) -> np.ndarray:
+    """The mean of the steps near each block, less where they differ: sums (2, H, W, 2 C + 1) -> (2, H, W, C).
+
+    sums: of weights, of weighted steps, and of their squares.
+    """
+    near = sums
+    for axis in (1, 2):
+        width = [(0, 0)] * 4
+        width[axis] = (NEAR, NEAR)
+        padded = np.pad(near, width)
+        parts = [np.take(padded, range(i, i + near.shape[axis]), axis) for i in range(2 * NEAR + 1)]
+        near = np.add.reduce(parts)
+    colours = sums.shape[3] // 2
+    weight = np.maximum(near[..., :1], 1e-6)
+    mean, square = near[..., 1 : 1 + colours] / weight, near[..., 1 + colours :] / weight
+    chance = np.maximum(0, square - mean**2)
+    return mean**3 / np.maximum(mean**2 + CHANCE * chance, 1e-12)
 
 
 def meshes(hole: np.ndarray, pull: float = 1 / REACH**2) -> list[Mesh]:

@@ -146,7 +146,7 @@ def test_a_small_step_between_two_copied_pieces_vanishes():
 
 
 def test_an_edge_far_above_the_tolerance_stays():
-    level, label, values = two_pieces(1.2)
+    level, label, values = two_pieces(1.6)
     assert np.abs(levelled(level, label, values)).max() < 0.05
 
 

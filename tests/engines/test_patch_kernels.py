@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from eraser.engines import patch_kernels as kernels
+from eraser.geometry import Box
 from eraser.pyramid import double
+from eraser.window import tighten
 
 RADIUS = kernels.RADIUS
 CASES = range(40)
@@ -579,10 +581,29 @@ def test_box_ratio_divides_the_sums_around_a_pixel(seed, reach):
 # -- seams -----------------------------------------------------------------------------------------------------------
 
 
-def slow_seam_steps(
+@dataclass(frozen=True)
+class Link:
+    """Between two neighbouring places, `here` one of the hole's: what is missing from here to there."""
+
+    here: Place
+    there: Place
+    missing: np.ndarray  # (C,)
+    weight: float  # how little it looks like an edge
+    share: float  # 1 where the image is smooth
+
+    @property
+    def across(self) -> int:  # 0 for neighbours in a row
+        return 0 if self.here[0] == self.there[0] else 1
+
+    @property
+    def sign(self) -> int:  # 1 to the right and down
+        return 1 if self.there > self.here else -1
+
+
+def slow_links(
     case: Case, image: np.ndarray, values: np.ndarray, colours: int, label: np.ndarray, tolerance: float, smooth: float
-) -> np.ndarray:
-    """Wanted minus present differences to the four neighbours, each times how little it looks like an edge."""
+) -> list[Link]:
+    """Wanted minus present differences, of each of the hole's places to its four neighbours."""
     picture = image.reshape(case.height, case.width, -1).astype(float)
     painted = picture.copy()
     painted[case.hole, :colours] = values[:, :colours]
@@ -592,9 +613,8 @@ def slow_seam_steps(
         inside = 0 <= place[0] < case.height and 0 <= place[1] < case.width
         return inside and not case.hole[place]
 
-    total = np.zeros((len(label), colours))
-    for k, here in enumerate(came_from):
-        source = came_from[here]
+    links = []
+    for here, source in came_from.items():
         for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
             there = here[0] + dy, here[1] + dx
             if not (0 <= there[0] < case.height and 0 <= there[1] < case.width):
@@ -616,9 +636,10 @@ def slow_seam_steps(
             if not shown:
                 continue
             missing = (np.mean(shown, axis=0) - (painted[there] - painted[here]))[:colours]
-            flat = 1 / (1 + (max(rough) / smooth) ** 2)
-            total[k] += flat * missing / (1 + (np.abs(missing).max() / tolerance) ** 4)
-    return total
+            share = 1 / (1 + (max(rough) / smooth) ** 2)
+            weight = 1 / (1 + (np.abs(missing).max() / (tolerance * (1 + kernels.UNSHARP * share))) ** 4)
+            links.append(Link(here, there, missing, weight, share))
+    return links
 
 
 @pytest.mark.parametrize("seed", CASES)
@@ -637,24 +658,48 @@ def test_seam_steps_are_what_two_sources_show_and_the_painting_lacks(seed, colou
         if case.rng.random() < 0.7 and follows in set(known.tolist()):
             label[k] = follows
     values = image[label] + case.rng.normal(0, 0.02, (len(label), channels)).astype(np.float32)
+    box = tighten(case.hole, Box(0, 0, case.width, case.height))
+    block = kernels.SEAM_BLOCK
+    rows, columns = -(-box.height // block), -(-box.width // block)
     steps = np.full((len(label), colours), np.nan, np.float32)
-    half = len(label) // 2
-    for low, high in ((0, half), (half, len(label))):
-        kernels.seam_steps(
-            image=image,
-            values=values,
-            colours=colours,
-            width=case.width,
-            hole_index=index,
-            pixels=case.pixels,
-            label=label,
-            low=low,
-            high=high,
-            tolerance=np.float32(0.2),
-            smooth=np.float32(0.6),
-            steps=steps,
-        )
-    assert np.allclose(steps, slow_seam_steps(case, image, values, colours, label, 0.2, 0.6), atol=1e-4)
+    sums = np.zeros((2, rows, columns, 2 * colours + 1), np.float32)
+    common = case.rng.normal(0, 0.05, (2, rows, columns, colours)).astype(np.float32)
+    for gathering in (True, False):
+        for low, high in ((0, rows // 2), (rows // 2, rows)):
+            kernels.seam_steps(
+                image=image,
+                values=values,
+                colours=colours,
+                width=case.width,
+                hole_index=index,
+                label=label,
+                box=(box.x, box.y, box.width, box.height),
+                low=low,
+                high=high,
+                tolerance=np.float32(0.2),
+                smooth=np.float32(0.6),
+                gathering=gathering,
+                sums=sums,
+                common=common,
+                steps=steps,
+            )
+
+    def in_box(place: Place) -> Place:
+        return max(0, place[0] - box.y), max(0, place[1] - box.x)
+
+    expected, gathered = np.zeros(steps.shape), np.zeros(sums.shape)
+    for link in slow_links(case, image, values, colours, label, 0.2, 0.6):
+        # both sides of a link must look up the same block
+        y, x = in_box(min(link.here, link.there))
+        shared = link.sign * common[link.across, y // block, x // block]
+        total = link.share * link.missing + (1 - link.share) * shared
+        expected[index[link.here[0] * case.width + link.here[1]]] += link.weight * total
+        if link.sign > 0 or not case.hole[link.there]:
+            y, x = in_box(link.here)
+            told = np.concatenate([[1], link.sign * link.missing, link.missing**2])
+            gathered[link.across, y // block, x // block] += link.weight * told
+    assert np.allclose(steps, expected, atol=1e-4)
+    assert np.allclose(sums, gathered, atol=1e-3)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 
 from eraser.canvas import View
 from eraser.engines.patch_levels import Workers, build_levels
-from eraser.engines.seams import level_seams
+from eraser.engines.seams import in_common, level_seams
 from eraser.geometry import Box, Size
 from eraser.pyramid import dilate
 
@@ -39,3 +39,46 @@ def test_a_piece_that_is_too_bright_takes_the_level_of_its_rim_where_the_hole_fi
 
     at_the_rim = hole & dilate(~hole, 1)
     assert np.abs(levelled[at_the_rim]).max() < 0.02
+
+
+def test_steps_that_agree_are_common_and_steps_that_differ_are_chance():
+    """Blocks with ten steps each: one colour whose steps all are 0.1, one whose steps are 0.1 or -0.1, as it comes."""
+    signs = np.random.default_rng(0).choice([-1, 1], (2, 6, 40, 10)).sum(axis=3)
+    sums = np.zeros((2, 6, 40, 5), np.float32)
+    sums[..., 0] = 10
+    sums[..., 1], sums[..., 2] = 1, 0.1 * signs
+    sums[..., 3:] = 0.1
+    common = in_common(sums)
+    assert np.allclose(common[..., 0], 0.1, atol=1e-4)
+    assert np.abs(common[..., 1]).max() < 0.005
+
+
+def test_where_no_pieces_meet_nothing_is_common():
+    assert not in_common(np.zeros((2, 3, 4, 7), np.float32)).any()
+
+
+def test_a_step_between_two_rough_pieces_goes_and_their_roughness_stays():
+    """Noise, 0.2 darker on the left and lighter on the right; the hole's halves come from either side."""
+    rng = np.random.default_rng(1)
+    noise = rng.normal(0, 0.15, (120, 240, 1)).astype(np.float32)
+    picture = np.repeat(noise, 3, axis=2)
+    picture[:, :90] -= 0.1
+    picture[:, 150:] += 0.1
+    hole = np.zeros((120, 240), bool)
+    hole[40:80, 100:140] = True
+    view = View(np.where(hole[:, :, None], np.float32(0), picture), hole)
+    workers = Workers(1)
+    level = build_levels(view, coarsest_radius=2, texture=12, texture_reach=2, workers=workers)[-1]
+    column = level.pixels % level.width
+    label = (level.pixels + np.where(column < 120, -60, 60)).astype(np.int32)
+    values = level.image[label].copy()
+
+    def step() -> float:
+        beside = [values[(column >= low) & (column < high), 0].mean() for low, high in ((114, 120), (120, 126))]
+        return float(beside[1] - beside[0])
+
+    before, rough = step(), values[:, 0].std()
+    list(level_seams(level, label, values, workers, tolerance=0.5))
+    assert before > 0.15
+    assert abs(step()) < 0.35 * before
+    assert values[:, 0].std() > 0.75 * rough
