@@ -36,6 +36,9 @@ class Recipe:
     rim_decay: float = 2.2  # a vote weighs this much less per pixel that its patch lies further inside
     repetition: float = 0.1  # penalty on often used sources, in median patch distances per doubling
     foreign: float = 1.0  # penalty on sources less like the rim than the rim is like itself, in patch distances
+    other_rows: float = (
+        8000.0  # penalty on sources in other rows, as a patch distance, for the whole height of the view
+    )
     texture: float = 12.0  # weight of the texture channel
     texture_reach: int = 2
     sharp_steps: int = 8  # of a scale, its last, whose votes count alike patches for more; before, votes are means
@@ -105,6 +108,7 @@ class PatchDenoiser:
     def _sweep(self, *, rescore: bool) -> None:
         level, targets = self._level, self._level.targets
         penalties, run_shift = self._penalties()
+        away = away_of(self._recipe, level)
         seed = int(self._rng.integers(1, 1 << 31))
         backward = bool(self._turns % 2)
         self._workers.each(
@@ -120,6 +124,7 @@ class PatchDenoiser:
                 level.valid,
                 penalties,
                 run_shift,
+                away,
                 self._reach,
                 1,
                 backward,
@@ -188,6 +193,12 @@ def walk(
     for step in steps:
         yield step.clean
         del step
+
+
+def away_of(recipe: Recipe, level: Level) -> int:
+    """What a search takes for the pixel numbers between a target and its source. In most photographs what lies in
+    other rows is at another distance: of another size, in other light, less or more out of focus."""
+    return round(recipe.other_rows * (1 << kernels.AWAY_SHIFT) / (level.height * level.width))
 
 
 def sharpness_of(width: float, typical_cost: float) -> float:

@@ -33,6 +33,7 @@ RADIUS = 2  # patches are 5x5: larger ones scored worse and cost more
 SIDE = 2 * RADIUS + 1
 CHANNELS = 4
 CELL_SHIFT = 3  # how often sources are used is counted in runs of 8 pixels
+AWAY_SHIFT = 20  # of the penalty per pixel number between a target and its source, an integer
 SEAM_BLOCK = 4  # pixels across, whose steps at seams are looked at together
 UNSHARP = np.float32(0.6)  # by how much larger a step between smooth pieces may be, and be no edge
 DEPTH_UNIT = 8  # rim distances are kept in eighths of a pixel
@@ -120,6 +121,7 @@ def search(
     valid,
     usage,
     run_shift,
+    away,
     radius,
     everywhere,
     backward,
@@ -131,6 +133,7 @@ def search(
     old, new    the field before and after; every target of the strip is written to `new`
     cost        int32, distance of each target's patch to its source; recomputed first if `rescore`
     valid       bool over sources · usage: int32 penalty per run of 2^run_shift sources
+    away        penalty per 2^AWAY_SHIFT pixel numbers between target and source, which is to say per row
     radius      of the first random ring, halved down to 1; 0 for none · everywhere: uniform tries per target
     """
     stride = np.int64(width * CHANNELS)
@@ -145,7 +148,7 @@ def search(
         distance = cost[target]
         if rescore:
             distance = patch_distance(features, stride, place, np.int64(best) * CHANNELS, np.int32(2147483647))
-        score = distance + usage[best >> run_shift]
+        score = distance + usage[best >> run_shift] + np.int32(away * abs(np.int64(best) - target) >> AWAY_SHIFT)
         for neighbour in range(2):
             shift = step if neighbour == 0 else step * width
             beside = target - shift
@@ -157,7 +160,7 @@ def search(
             source += shift
             if source < 0 or source >= sources or source == best or not valid[source]:
                 continue
-            penalty = usage[source >> run_shift]
+            penalty = usage[source >> run_shift] + np.int32(away * abs(np.int64(source) - target) >> AWAY_SHIFT)
             if penalty >= score:
                 continue
             found = patch_distance(features, stride, place, np.int64(source) * CHANNELS, score - penalty)
@@ -179,7 +182,7 @@ def search(
             # a step over the left or right edge lands in the next row: still a source, so nothing to prevent
             if source < 0 or source >= sources or not valid[source]:
                 continue
-            penalty = usage[source >> run_shift]
+            penalty = usage[source >> run_shift] + np.int32(away * abs(np.int64(source) - target) >> AWAY_SHIFT)
             if penalty >= score:
                 continue
             found = patch_distance(features, stride, place, source * CHANNELS, score - penalty)

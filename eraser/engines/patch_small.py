@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from eraser.engines import patch_kernels as kernels
-from eraser.engines.patch_denoiser import Recipe
+from eraser.engines.patch_denoiser import Recipe, away_of
 from eraser.engines.patch_fields import depth_weights
 from eraser.engines.patch_kernels import compiled
 from eraser.engines.patch_levels import STRIP, Level, Workers, features_of
@@ -57,6 +57,7 @@ def paint_small(
         rng.integers(1, 1 << 31, recipe.first_sweeps + (steps - 1) * recipe.sweeps),
         recipe.first_sweeps,
         recipe.sweeps,
+        away_of(recipe, level),
         reach,
         recipe.sharp_steps,
         1 / (2 * recipe.sharpness),
@@ -91,6 +92,7 @@ def paint_level(
     seeds,
     first_sweeps,
     sweeps,
+    away,
     reach,
     sharp_steps,
     sharpness,
@@ -140,6 +142,7 @@ def paint_level(
                 valid,
                 penalties if foreign.size else usage,
                 0 if foreign.size else kernels.CELL_SHIFT,
+                away,
                 reach,
                 once,
                 turn % 2 == 1,

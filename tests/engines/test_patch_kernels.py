@@ -151,6 +151,7 @@ class Sweep:
 
     usage: np.ndarray
     run_shift: int
+    away: int
     radius: int
     everywhere: int
     backward: bool
@@ -164,6 +165,7 @@ class Sweep:
         chosen = {
             "usage": case.rng.integers(0, 60_000, runs).astype(np.int32) * int(case.rng.integers(0, 2)),
             "run_shift": shift,
+            "away": int(case.rng.integers(0, 2)) * round(case.rng.uniform(0, 60_000) * 2**20 / case.hole.size),
             "radius": int(case.rng.choice([0, 1, 5, 20])),
             "everywhere": int(case.rng.integers(0, 3)),
             "backward": bool(case.rng.integers(0, 2)),
@@ -171,6 +173,9 @@ class Sweep:
             "seed": int(case.rng.integers(1, 2**31)) | 1,
         }
         return cls(**(chosen | settings))
+
+    def penalty(self, target: int, source: int) -> int:
+        return int(self.usage[source >> self.run_shift]) + int(self.away * abs(source - target) / 2**20)
 
 
 def run_search(case: Case, sweep: Sweep, old: np.ndarray, new: np.ndarray, cost: np.ndarray, low: int, high: int):
@@ -186,6 +191,7 @@ def run_search(case: Case, sweep: Sweep, old: np.ndarray, new: np.ndarray, cost:
         valid=case.valid.ravel(),
         usage=sweep.usage,
         run_shift=sweep.run_shift,
+        away=sweep.away,
         radius=sweep.radius,
         everywhere=sweep.everywhere,
         backward=sweep.backward,
@@ -218,7 +224,7 @@ def slow_search(case: Case, sweep: Sweep, old: np.ndarray) -> tuple[np.ndarray, 
 
         def score(source: int, target=target) -> int:
             distance = slow_distance(case.features, case.place(target), case.place(source))
-            return distance + int(sweep.usage[source >> sweep.run_shift])
+            return distance + sweep.penalty(target, source)
 
         best = int(old[target])
         for shift in (step, step * width):
@@ -247,7 +253,7 @@ def slow_search(case: Case, sweep: Sweep, old: np.ndarray) -> tuple[np.ndarray, 
             if 0 <= source < size and valid[source] and score(source) < score(best):
                 best = source
         new[target] = best
-        cost[target] = score(best) - int(sweep.usage[best >> sweep.run_shift])
+        cost[target] = score(best) - sweep.penalty(target, best)
     return new, cost
 
 
@@ -281,7 +287,8 @@ def test_search_never_makes_a_match_worse_and_tells_its_true_distance(seed, stri
     assert np.array_equal(cost[case.targets], case.true_costs(field)[case.targets])
 
     def scores(of: np.ndarray) -> np.ndarray:
-        return case.true_costs(of)[case.targets] + sweep.usage[of[case.targets] >> sweep.run_shift]
+        penalties = [sweep.penalty(int(target), int(of[target])) for target in case.targets]
+        return case.true_costs(of)[case.targets] + penalties
 
     assert (scores(field) <= scores(old)).all()
 
@@ -306,7 +313,7 @@ def test_many_sweeps_find_the_nearest_patches_there_are(seed):
     cost = case.true_costs(field)
     for turn in range(60):
         sweep = Sweep.of(
-            case, usage=no_usage, run_shift=0, radius=16, everywhere=6, backward=bool(turn % 2), rescore=False
+            case, usage=no_usage, run_shift=0, away=0, radius=16, everywhere=6, backward=bool(turn % 2), rescore=False
         )
         field, cost = swept(case, sweep, field, cost)
     nearest = [
