@@ -15,6 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.layers import Weights, mix, silu, unit
+from training.smooth import continued
+
 
 @dataclass(frozen=True)
 class NetSettings:
@@ -26,61 +29,13 @@ class NetSettings:
     head: int = 64  # channels per attention head
     dropout: float = 0.1
     patch: int = 2  # pixels along a block
-    sigma_data: float = 0.5
+    sigma_data: float = 0.5  # of the known pixels
+    sigma_rest: float = 0.3  # of what a smooth continuation leaves to be drawn
 
     @property
     def stride(self) -> int:
         """A picture's sides must be multiples of this."""
         return self.patch * 2 ** (len(self.channels) - 1)
-
-
-def unit(x: Tensor, axis: int = 1) -> Tensor:
-    """Scaled to unit magnitude along an axis, that of the channels."""
-    return x * torch.rsqrt(x.float().square().mean(axis, keepdim=True) + 1e-4).to(x.dtype)
-
-
-def silu(x: Tensor) -> Tensor:
-    return functional.silu(x) * (1 / 0.596)  # the magnitude of silu(unit noise)
-
-
-def mix(a: Tensor, b: Tensor, share: float) -> Tensor:
-    """Magnitude-preserving sum (eq. 88)."""
-    size = math.hypot(1 - share, share)
-    return a * ((1 - share) / size) + b * (share / size)
-
-
-class Weights(nn.Module):
-    """A convolution (size > 0) or linear layer without bias, its weights normalised whenever they are used (eq. 66).
-    `normalize_` keeps the stored ones normalised too; after `fold` the stored weights are those that are used."""
-
-    def __init__(self, inputs: int, outputs: int, size: int = 0) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, *(size, size) if size else ()))
-        self.folded = False
-        self.normalize_()
-
-    def _unit_weight(self) -> Tensor:
-        weight = self.weight.float()
-        norm = torch.linalg.vector_norm(weight.flatten(1), dim=1).view(-1, *[1] * (weight.ndim - 1))
-        return weight / (norm / math.sqrt(weight[0].numel()) + 1e-4)
-
-    def _used_weight(self) -> Tensor:
-        return self.weight if self.folded else self._unit_weight() / math.sqrt(self.weight[0].numel())
-
-    @torch.no_grad()
-    def normalize_(self) -> None:
-        self.weight.copy_(self._unit_weight())
-
-    @torch.no_grad()
-    def fold(self) -> None:
-        self.weight.copy_(self._used_weight())
-        self.folded = True
-
-    def forward(self, x: Tensor, gain: Tensor | float = 1.0) -> Tensor:
-        weight = (self._used_weight() * gain).to(x.dtype)
-        if weight.ndim == 2:
-            return functional.linear(x, weight)
-        return functional.conv2d(x, weight, padding=weight.shape[-1] // 2)
 
 
 class Block(nn.Module):
@@ -121,7 +76,11 @@ def blocks(inputs: int, width: int, count: int, attention: bool, net: NetSetting
 
 
 class PocketNet(nn.Module):
-    """E[clean | noisy, known pixels], as a U-Net with the preconditioning of Karras et al. 2022 (arXiv:2206.00364)."""
+    """E[clean | noisy, known pixels], as a U-Net with the preconditioning of Karras et al. 2022 (arXiv:2206.00364).
+
+    What it is asked for is the rest that a smooth continuation of the known pixels leaves to be drawn: a net that has
+    seen little is no worse than that.
+    """
 
     def __init__(self, net: NetSettings) -> None:
         super().__init__()
@@ -146,19 +105,21 @@ class PocketNet(nn.Module):
     def forward(self, noisy: Tensor, sigma: Tensor, known: Tensor, hole: Tensor) -> Tensor:
         """noisy, known (B, 3, H, W) in [-1, 1] plus noise; sigma (B,); hole (B, 1, H, W) in {0, 1}; H and W multiples
         of `net.stride`. What stands in `known` under the hole, and in `noisy` outside it, does not matter."""
-        data, sigma = self.net.sigma_data, sigma.view(-1, 1, 1, 1)
-        spread = torch.sqrt(sigma**2 + data**2)
+        rest, sigma = self.net.sigma_rest, sigma.view(-1, 1, 1, 1)
+        spread = torch.sqrt(sigma**2 + rest**2)
+        smooth = continued(known * (1 - hole), 1 - hole, int(math.log2(self.net.stride)))
         seen = noisy * hole + known * (1 - hole)
         # little noise stands here at unit size, and goes straight to the last layer too: learnt several times sooner
         fine = (seen - functional.avg_pool2d(seen, 3, 1, 1, count_include_pad=False)) / torch.sqrt(sigma**2 + 0.01)
-        x = torch.cat([noisy * hole / spread, known * (1 - hole) / data, 2 * hole - 1, fine * hole], 1)
+        away = seen - smooth
+        x = torch.cat([away * hole / spread, smooth / self.net.sigma_data, 2 * hole - 1, fine * hole], 1)
         x = functional.pixel_unshuffle(x, self.net.patch).to(self.precision)
         x = torch.cat([x, torch.ones_like(x[:, :1])], 1)  # stands in for biases
         embedding = silu(self.embed(self.fourier(sigma)).to(self.precision))
         direct = x * (1 + self.direct(embedding, self.direct_gain))[:, :, None, None]
         y = self.out(torch.cat([self._body(x, embedding), direct], 1), self.out_gain)
         y = functional.pixel_shuffle(y.float(), self.net.patch)
-        return noisy * (data / spread) ** 2 + y * (sigma * data / spread)
+        return smooth + (noisy - smooth) * (rest / spread) ** 2 + y * (sigma * rest / spread)
 
     def fourier(self, sigma: Tensor) -> Tensor:  # (B, 64), of unit magnitude
         return torch.cos(torch.log(sigma.view(-1, 1)) / 4 * self.frequencies + self.phases) * math.sqrt(2)

@@ -95,18 +95,21 @@ PRESETS = {
             judge_every=20_000,
             judged=32,
         ),
-        # two processors and a night: to see that everything works, and what a small net can do
+        # two processors and two hours
         Settings(
             name="cpu",
             net=SMALL,
-            phases=(Phase(400_000, 64, 32),),
-            learning_rate=0.02,
+            phases=(Phase(250_000, 32, 128), Phase(2_000_000, 64, 64)),
+            learning_rate=0.015,
             reference_batch=32,
-            warm_up=4_000,
-            steady=30_000,
+            warm_up=8_000,
+            steady=60_000,
+            noise_middle=0.4,
+            noise_spread=1.4,
             half=True,
-            report_every=1_600,
-            judge_every=16_000,
+            compiled=True,
+            report_every=6_400,
+            judge_every=64_000,
             judged=64,
         ),
         # ten minutes of a large GPU
@@ -144,7 +147,7 @@ def errors(settings: Settings, clean: Tensor, estimate: Tensor, sigma: Tensor, h
     Karras et al. 2022, eq. 8. The hole's pixels count, those around it hardly: they are given back by the sampling
     loop whatever the net says of them.
     """
-    data = settings.net.sigma_data
+    data = settings.net.sigma_rest
     weight = hole + settings.known_share * (1 - hole)
     squares = (weight * (estimate - clean) ** 2).sum((1, 2, 3)) / (3 * weight.sum((1, 2, 3)))
     return squares * (sigma**2 + data**2) / (sigma * data) ** 2

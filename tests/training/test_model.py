@@ -6,7 +6,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the training extra is not installed")
 
-from training.model import NetSettings, PocketNet, Weights, mix, silu, unit  # noqa: E402
+from training.layers import Weights, mix, silu, unit  # noqa: E402
+from training.model import NetSettings, PocketNet  # noqa: E402
+from training.smooth import continued  # noqa: E402
 from training.train import PRESETS, operations  # noqa: E402
 
 SMALL = NetSettings(channels=(16, 32, 32), blocks=(1, 2, 1), attention=(False, True, True), embedding=32, head=16)
@@ -80,13 +82,14 @@ def test_folded_weights_answer_the_same(net):
         assert torch.allclose(net.fold()(*inputs()), before, atol=1e-5)
 
 
-def test_an_untrained_net_trusts_noise_as_far_as_a_blind_linear_estimate_would():
+def test_an_untrained_net_continues_smoothly_and_trusts_noise_as_far_as_a_linear_estimate_would():
     net = PocketNet(SMALL).eval()
     noisy, sigma, known, hole = inputs()
     with torch.no_grad():
         answer = net(noisy, sigma, known, hole)
-    trust = 0.25 / (0.25 + sigma.view(-1, 1, 1, 1) ** 2)
-    assert torch.allclose(answer, trust * noisy, atol=1e-6)
+    smooth = continued(known * (1 - hole), 1 - hole, 3)
+    trust = 0.09 / (0.09 + sigma.view(-1, 1, 1, 1) ** 2)
+    assert torch.allclose(answer, smooth + trust * (noisy - smooth), atol=1e-5)
 
 
 def test_the_shipped_size_fits_its_budget():

