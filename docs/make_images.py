@@ -7,7 +7,7 @@ benchmarks, so that the pictures show what the present code does.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,10 +21,10 @@ from eraser.canvas import Canvas, View
 from eraser.engines import registry
 from eraser.engines.base import Progress
 from eraser.engines.edges import draw_edges
-from eraser.engines.patch import PatchEngine
+from eraser.engines.patch import PatchEngine, Scale
 from eraser.engines.patch_denoiser import Recipe, sharpness_of
 from eraser.engines.patch_fields import Painting, sharpest_sources
-from eraser.engines.patch_levels import Level, Workers
+from eraser.engines.patch_levels import Workers
 from eraser.engines.patch_progress import State, Tracker, shown
 from eraser.geometry import Box
 from eraser.masks import to_hole
@@ -66,9 +66,9 @@ class WatchedEngine(PatchEngine):
         self.record = Record()
 
     def _descend(
-        self, levels: list[Level], which: range, painting: Painting | None, rng: np.random.Generator, workers: Workers
+        self, scales: Iterator[Scale], painting: Painting | None, rng: np.random.Generator, workers: Workers
     ) -> Generator[State, None, Painting]:
-        states = super()._descend(levels, which, painting, rng, workers)
+        states = super()._descend(scales, painting, rng, workers)
         last: dict[int, State] = {}
         while True:
             try:
