@@ -88,8 +88,9 @@ class PatchEngine:
         finest = yield from tracker.told(self._descend(taken_out(left), best, rng, self._workers))
         level = finest.level
         del best
+        finished = yield from self._finish(finest, tracker)
         result = view.pixels.reshape(len(level.image), -1).copy()
-        result[level.pixels] = np.clip((yield from self._finish(finest, tracker)), -1, 1)
+        result[level.pixels] = np.clip(finished, -1, 1)
         yield Progress(1.0, "seams levelled")
         return result.reshape(view.pixels.shape)
 

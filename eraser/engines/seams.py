@@ -133,11 +133,11 @@ def in_common(sums: np.ndarray) -> np.ndarray:
     """
     near = sums
     for axis in (1, 2):
-        width = [(0, 0)] * 4
-        width[axis] = (NEAR, NEAR)
-        padded = np.pad(near, width)
-        parts = [np.take(padded, range(i, i + near.shape[axis]), axis) for i in range(2 * NEAR + 1)]
-        near = np.add.reduce(parts)
+        length = near.shape[axis]
+        padded = np.pad(near, [(NEAR, NEAR) if i == axis else (0, 0) for i in range(4)])
+        near = np.zeros_like(near)
+        for i in range(2 * NEAR + 1):
+            near += padded[:, i : i + length] if axis == 1 else padded[:, :, i : i + length]
     colours = sums.shape[3] // 2
     weight = np.maximum(near[..., :1], 1e-6)
     mean, square = near[..., 1 : 1 + colours] / weight, near[..., 1 + colours :] / weight
