@@ -139,7 +139,7 @@ def level_steps(
     for index in range(1 + max(0, math.ceil(math.log2(max(1.0, thickness / coarsest_radius))))):
         yield here
         if index:
-            one = np.ones_like(energy)
+            one = np.broadcast_to(np.float32(1), energy.shape)
             energy, known = (halve_weighted(part[:, :, None], one)[0][:, :, 0] for part in (energy, known))
             yield here
             image, hole = halve(image, hole)
