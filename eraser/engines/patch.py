@@ -34,7 +34,7 @@ from eraser.schedule import geometric
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A level to be painted: the how manieth of all, and in how many steps."""
+    """A level to be painted: its place among all, coarsest first, and how many steps it is given."""
 
     index: int
     level: Level
@@ -198,6 +198,7 @@ class PatchEngine:
                     values = values if estimate is None else estimate
                     yield State(index, level, estimate)
                 field = denoiser.field
+                del denoiser, estimate  # which the next scale's would stand beside until they are made
             painting = Painting(level, field, values, level.cost)
         assert painting is not None, "there is at least one scale"
         return painting

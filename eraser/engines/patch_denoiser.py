@@ -196,8 +196,11 @@ def walk(
 
 
 def away_of(recipe: Recipe, level: Level) -> int:
-    """What a search takes for the pixel numbers between a target and its source. In most photographs what lies in
-    other rows is at another distance: of another size, in other light, less or more out of focus."""
+    """The search's `away`, such that a source the whole height away costs `recipe.other_rows`.
+
+    In most photographs what lies in other rows is at another distance: of another size, in other light, less or more
+    out of focus.
+    """
     return round(recipe.other_rows * (1 << kernels.AWAY_SHIFT) / (level.height * level.width))
 
 

@@ -33,9 +33,9 @@ RADIUS = 2  # patches are 5x5: larger ones scored worse and cost more
 SIDE = 2 * RADIUS + 1
 CHANNELS = 4
 CELL_SHIFT = 3  # how often sources are used is counted in runs of 8 pixels
-AWAY_SHIFT = 20  # of the penalty per pixel number between a target and its source, an integer
+AWAY_SHIFT = 20  # binary places of the penalty per pixel number between a target and its source
 SEAM_BLOCK = 4  # pixels across, whose steps at seams are looked at together
-UNSHARP = np.float32(0.6)  # by how much larger a step between smooth pieces may be, and be no edge
+UNSHARP = np.float32(0.6)  # by what share a step between smooth pieces may be larger before it counts as an edge
 DEPTH_UNIT = 8  # rim distances are kept in eighths of a pixel
 ROUGH = np.float32(0.5)  # of the texture channel, above its least, from which votes are as sharp as can be
 FALL_STEPS = 32  # of the table below, between 1 and 1/e
@@ -133,7 +133,7 @@ def search(
     old, new    the field before and after; every target of the strip is written to `new`
     cost        int32, distance of each target's patch to its source; recomputed first if `rescore`
     valid       bool over sources · usage: int32 penalty per run of 2^run_shift sources
-    away        penalty per 2^AWAY_SHIFT pixel numbers between target and source, which is to say per row
+    away        penalty per pixel number between target and source, in 2^-AWAY_SHIFT: in effect one per row
     radius      of the first random ring, halved down to 1; 0 for none · everywhere: uniform tries per target
     """
     stride = np.int64(width * CHANNELS)
@@ -406,11 +406,14 @@ def seam_steps(
 
     image (n, C) known colours · values (N, C) the hole's · hole_index (n,): the row in values, -1 for known pixels
     label (N,): where each pixel was copied from · box: left, top, width, height. Wanted is what the two sources show
-    between the two places; where both come from one place nothing is missing. Differences far above `tolerance`, or a
-    little more where the image is smooth, are edges, and stay. Where it is much rougher than `smooth` (in units of its
-    texture channel above -1) a pixel's own step does not show, but what many have in `common`, (2, rows, columns of
-    blocks, C), does. With `gathering` nothing is done but to add what that is made of to `sums`, (2, rows, columns,
-    2 C + 1): weights, weighted steps to the right and down, and weighted squares of them.
+    between the two places; where both come from one place nothing is missing. Differences far above `tolerance`, or up
+    to UNSHARP more where a texture channel says that the image is smooth, are edges, and stay. Where it is much rougher
+    than `smooth` (in units of that channel above -1) a pixel's own step does not show, but what many have in `common`,
+    (2, rows, columns of blocks, C), does.
+
+    With `gathering` neither `common` nor `steps` is touched: what `common` is made of is added to `sums`, (2, rows,
+    columns, 2 C + 1): weights, weighted steps to the right and down, weighted squares of them. Each block's sums are
+    added to by its own rows alone. One kernel and not two, so that it compiles once.
     """
     size = hole_index.size
     height = size // width
@@ -449,12 +452,14 @@ def seam_steps(
                     continue
                 # from either side an edge must count the same, or corrections add up to tints
                 share = np.float32(1)
+                limit = tolerance
                 if image.shape[1] > colours:
                     rough = image[source, colours]
                     if other >= 0:
                         rough = max(rough, image[label[other], colours])
                     rough = (rough + np.float32(1)) / smooth
                     share /= np.float32(1) + rough * rough
+                    limit *= np.float32(1) + UNSHARP * share
                 turned = np.float32(1 - 2 * (side % 2))
                 row = (y if gathering else max(0, y + min(dy, 0))) // SEAM_BLOCK
                 column = (x if gathering else max(0, x + min(dx, 0))) // SEAM_BLOCK
@@ -473,7 +478,7 @@ def seam_steps(
                         if turn == 0:
                             worst = max(worst, abs(missing))
                             continue
-                        ratio = worst / (tolerance * (np.float32(1) + UNSHARP * share))
+                        ratio = worst / limit
                         weight = np.float32(1) / (np.float32(1) + ratio * ratio * ratio * ratio)
                         if gathering:
                             if c == 0:

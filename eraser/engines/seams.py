@@ -19,7 +19,7 @@ from eraser.pyramid import dilate, even, push_pull
 
 SMOOTH = 0.6  # of the texture channel: a clear sky has less, water about as much
 NEAR = 2  # blocks on every side, whose steps are compared
-CHANCE = 0.35  # how far steps that differ speak against their mean
+CHANCE = 0.35  # weight of the steps' variance against their squared mean
 REACH = 60.0  # pixels over which a correction dies away: without it small errors add up to tints
 CYCLES = 4  # of multigrid: each leaves a half of the error at worst, a fifth as a rule
 SWEEPS = 1  # over both colours of the board, before and after each visit of the coarser scale
@@ -86,8 +86,9 @@ def level_seams(
 def _steps(level: Level, label: np.ndarray, values: np.ndarray, workers: Workers, tolerance: float) -> np.ndarray:
     """What is missing between each of the hole's pixels and its neighbours: (N, C).
 
-    In rough texture that is chance, pixel by pixel, and is left; but where steps along a seam have a side in common,
-    that shows from afar, and is told apart from chance by how much of the steps' squares it explains.
+    In rough texture that is chance, pixel by pixel, and is left; but where the steps along a seam go the same way,
+    that shows from afar, and is told apart from chance by how much of the steps' squares it explains. (A lone step is
+    its own mean, and believed.)
     """
     hole_index = np.full(len(level.image), -1, np.int32)
     hole_index[level.pixels] = np.arange(len(level.pixels), dtype=np.int32)

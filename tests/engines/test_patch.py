@@ -1,13 +1,18 @@
-"""The patch engine's promise to whoever iterates: it can be stopped soon, wherever it is."""
+"""The patch engine's promises to whoever iterates: it can be stopped soon, and keeps no scale longer than needed."""
 
 from __future__ import annotations
+
+import gc
+import weakref
 
 import numpy as np
 import pytest
 
 from eraser.canvas import View
 from eraser.engines import patch, registry
-from eraser.engines.patch_denoiser import PatchDenoiser, Recipe
+from eraser.engines import patch_kernels as kernels
+from eraser.engines.patch_denoiser import PatchDenoiser, Recipe, away_of
+from eraser.engines.patch_levels import Level, Workers, build_levels
 
 
 def test_no_more_than_a_step_of_searching_lies_between_two_moments_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +40,45 @@ def test_no_more_than_a_step_of_searching_lies_between_two_moments_to_stop(monke
     assert fractions == sorted(fractions)
     assert {"sources for the edges", "levelling the seams"} <= notes
     assert len(fractions) > recipe.first_sweeps + recipe.fine_steps + recipe.starts
+
+
+def test_the_finest_scale_is_painted_without_the_others_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are a third of its memory, and what is painted there is as large as the hole."""
+    alive: weakref.WeakSet[Level] = weakref.WeakSet()
+    sizes = []
+    sweep = PatchDenoiser._sweep
+
+    def watched(self: PatchDenoiser, *, rescore: bool) -> None:
+        gc.collect()
+        sizes.append((self._level.width, sorted(level.width for level in alive)))
+        sweep(self, rescore=rescore)
+
+    monkeypatch.setattr(PatchDenoiser, "_sweep", watched)
+    monkeypatch.setattr(Level, "__hash__", object.__hash__)
+    build = patch.level_steps
+
+    def built(*arguments, **settings):
+        levels = yield from build(*arguments, **settings)
+        alive.update(levels)
+        return levels
+
+    monkeypatch.setattr(patch, "level_steps", built)
+    pixels = np.random.default_rng(0).normal(0, 0.2, (400, 400, 3)).astype(np.float32)
+    hole = np.zeros((400, 400), bool)
+    hole[120:270, 130:290] = True
+    pixels[hole] = 0
+    for _ in patch.PatchEngine(registry.load("patch").info, threads=1).fill(View(pixels, hole), seed=0):
+        pass
+    assert [width for width, _ in sizes].count(400) >= Recipe().least_steps
+    assert all(others == [400] for width, others in sizes if width == 400)
+
+
+@pytest.mark.parametrize("shape", [(90, 120), (400, 150)])
+def test_a_source_in_another_row_costs_in_proportion_to_how_far_it_is_in_the_height_of_the_view(shape):
+    hole = np.zeros(shape, bool)
+    hole[30:50, 40:60] = True
+    view = View(np.zeros((*shape, 3), np.float32), hole)
+    level = build_levels(view, coarsest_radius=30, texture=12, texture_reach=2, workers=Workers(1))[-1]
+    rows = np.array([0, 1, shape[0] // 2, shape[0]])
+    prices = away_of(Recipe(other_rows=6000), level) * rows * shape[1] >> kernels.AWAY_SHIFT
+    assert prices == pytest.approx(6000 * rows / shape[0], abs=6)

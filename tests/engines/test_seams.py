@@ -58,7 +58,7 @@ def test_where_no_pieces_meet_nothing_is_common():
 
 
 def test_a_step_between_two_rough_pieces_goes_and_their_roughness_stays():
-    """Noise, 0.2 darker on the left and lighter on the right; the hole's halves come from either side."""
+    """Noise, 0.1 darker on the left and 0.1 lighter on the right; the hole's halves come from either side."""
     rng = np.random.default_rng(1)
     noise = rng.normal(0, 0.15, (120, 240, 1)).astype(np.float32)
     picture = np.repeat(noise, 3, axis=2)

@@ -27,7 +27,7 @@ from eraser.margins import margins
 HERE = Path(__file__).parent
 TOY = HERE.parent / "toy_serve.py"
 OWN = ("client", "settings", "talk", "troubles", "wire", "door", "pixels", "sides", "work", "choose", "dialog")
-OPTIONS = {"engine": "auto", "quality": "quick", "grow-auto": False, "grow": 0, "seed": 1, "sample-merged": False}
+OPTIONS = {"engine": "auto", "quality": "quick", "grow-auto": False, "grow": 0, "seed": 4, "sample-merged": False}
 
 
 def load(path: Path) -> ModuleType:
