@@ -22,13 +22,11 @@ from eraser import sidecar
 from eraser.files import read
 from tests import miniature_extras as extras
 from tests import miniature_pipelines as made
+from tests.engines.networks import DEAF
 
 Command = Callable[..., Any]
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+
+pytestmark = DEAF
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,12 @@
-"""How tests of miniature networks are marked: in one thread, and deaf to what their libraries warn of."""
+"""How tests of miniature networks are marked: deaf to what their libraries warn of, and most of them in one thread."""
 
 from __future__ import annotations
 
 import pytest
 
-ON_NETWORKS = [
-    pytest.mark.usefixtures("one_thread"),
+DEAF = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning"),
 ]
+ON_NETWORKS = [pytest.mark.usefixtures("one_thread"), *DEAF]

@@ -16,12 +16,9 @@ from eraser.engines.conditioning import BAND, LATEST, hold, in_latents, packed  
 from eraser.engines.latent_records import Options  # noqa: E402
 from eraser.engines.loading import Loading  # noqa: E402
 from eraser.engines.painter import Painter, Scene, Wish  # noqa: E402
+from tests.engines.networks import DEAF  # noqa: E402
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = DEAF
 SIDE = 32
 STEPS = 10
 

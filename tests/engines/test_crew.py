@@ -20,13 +20,10 @@ from eraser.engines.latent import LatentEngine  # noqa: E402
 from eraser.engines.latent_records import Options  # noqa: E402
 from eraser.engines.painter import Painter  # noqa: E402
 from tests import miniature_pipelines as made  # noqa: E402
+from tests.engines.networks import DEAF  # noqa: E402
 from tests.engines.placement.placing import INFO, pretended  # noqa: E402
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = DEAF
 PHOTO = np.random.default_rng(0).integers(0, 255, (48, 60, 3), np.uint8)
 
 

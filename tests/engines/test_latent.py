@@ -21,17 +21,14 @@ from eraser.engines.loading import Loading
 from eraser.engines.painter import Ended, Painter, Run, Wish
 from eraser.errors import EngineError, OutOfMemory, Refused, UnknownEngine
 from eraser.geometry import Box
+from tests.engines.networks import DEAF
 from tests.engines.views import VIEW, run, view_with
 
 torch = pytest.importorskip("torch", reason="the diffusion extra is not installed")
 diffusers = pytest.importorskip("diffusers", reason="the diffusion extra is not installed")
 pytest.importorskip("transformers", reason="the diffusion extra is not installed")
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = DEAF
 
 INFO = EngineInfo(name="latent", summary="", licence="", takes_prompt=True)
 BRIEF = Options(steps=3, tries=1)

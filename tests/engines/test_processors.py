@@ -19,12 +19,9 @@ from eraser.engines.placement import Plan  # noqa: E402
 from eraser.engines.redirection import RedirectedAttention, self_attention  # noqa: E402
 from tests import miniature_extras as extras  # noqa: E402
 from tests import miniature_pipelines as made  # noqa: E402
+from tests.engines.networks import DEAF  # noqa: E402
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = DEAF
 HOLE = np.zeros((32, 32), bool)
 HOLE[8:24, 8:24] = True
 

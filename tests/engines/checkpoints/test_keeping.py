@@ -21,12 +21,9 @@ from eraser.engines.crew import Keeper  # noqa: E402
 from eraser.engines.loaded_files import CHANGED  # noqa: E402
 from eraser.geometry import Box  # noqa: E402
 from tests import miniature_extras as extras  # noqa: E402
+from tests.engines.networks import DEAF  # noqa: E402
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = DEAF
 PHOTO = np.random.default_rng(0).integers(60, 190, (48, 60, 3), np.uint8)
 BOX = Box(20, 14, 16, 16)
 
