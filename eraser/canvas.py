@@ -16,8 +16,10 @@ import numpy as np
 
 from eraser.errors import EmptyHole, NothingKnown, OutOfRange, SizeMismatch, UnsupportedImage
 from eraser.geometry import Box, Size
+from eraser.machine import usable_processors
 
 _BLOCK = 1 << 21  # values handled at once: temporaries stay at a few tens of megabytes
+_LARGE_COPY = 1 << 25  # bytes that are worth starting threads for
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +266,25 @@ def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
     step = max(1, _BLOCK // max(1, int(np.prod(shape[1:]))))
     for start in range(0, height, step):
         yield slice(start, min(start + step, height))
+
+
+def copied(array: np.ndarray) -> np.ndarray:
+    """A copy whose bands lie in memory as the original's do; a large one is made by all processors.
+
+    What takes time is the system's handing out fresh memory, page by page, which it does for several at once.
+    """
+    copy = np.empty_like(array, subok=False)
+    if array.nbytes < _LARGE_COPY:
+        np.copyto(copy, array)
+        return copy
+    from concurrent.futures import ThreadPoolExecutor
+
+    def lay(rows: slice) -> None:
+        np.copyto(copy[rows], array[rows])
+
+    with ThreadPoolExecutor(usable_processors()) as pool:
+        list(pool.map(lay, row_blocks(array.shape)))
+    return copy
 
 
 def _known_range(colour: np.ndarray, known: np.ndarray) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from eraser.canvas import opaque, row_blocks
+from eraser.canvas import copied, opaque, row_blocks
 from eraser.errors import OutOfRange
 from eraser.geometry import Box, Size
 from eraser.mask_kinds import Marks, opened
@@ -39,7 +39,7 @@ def prepare(mask: Any, size: Size, grow: Grow = "auto", *, rings: bool = True) -
     """What most callers want: to_hole, then fill_rings, then grow, with one (H, W) array for all three."""
     hole = to_hole(mask, size)
     if hole is mask:
-        hole = hole.copy()
+        hole = copied(hole)
     if rings:
         _fill_rings(hole)
     _grow(hole, grow)

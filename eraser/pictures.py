@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eraser.canvas import opaque, row_blocks
+from eraser.canvas import copied, opaque, row_blocks
 from eraser.errors import DamagedImage, SizeMismatch, UnsupportedImage
 from eraser.geometry import Box, Size
 from eraser.layouts import Layout, merge, opaque_value, split
@@ -95,7 +95,7 @@ class Picture:
         if self._writable is None:
             if self._layout.is_plain and not self._private:
                 # as the bands lie in memory, so that this copy can become the result
-                self._stored = np.array(self._stored, order="K", subok=False)
+                self._stored = copied(self._stored)
                 self._private = True
                 self._writable = split(self._stored, self._layout)[0]
             else:

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from eraser.canvas import Canvas, Scale, extend, opaque, row_blocks
+from eraser.canvas import Canvas, Scale, copied, extend, opaque, row_blocks
 from eraser.errors import EmptyHole, NothingKnown, OutOfRange, SizeMismatch, UnsupportedImage
 from eraser.geometry import Box, Size
 
@@ -158,6 +158,17 @@ def test_row_blocks_cover_every_row_once():
     for shape in ((1, 1), (5000, 3000, 3), (3, 10**8), (0, 4)):
         rows = [row for block in row_blocks(shape) for row in range(block.start, block.stop)]
         assert rows == list(range(shape[0]))
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (2, 4, 3), (4000, 3000, 3), (2, 20_000_000)], ids=str)
+@pytest.mark.parametrize("axes", ["as they are", "turned"])
+def test_a_copy_lies_in_memory_as_its_original_and_is_apart_from_it(shape, axes):
+    original = (np.arange(np.prod(shape), dtype=np.uint64) * 2654435761 >> 7).astype(np.uint8).reshape(shape)
+    original = original.T if axes == "turned" else original
+    copy = copied(original)
+    np.testing.assert_array_equal(copy, original)
+    assert copy.strides == original.strides
+    assert not np.shares_memory(copy, original)
 
 
 def test_opaque_hides_everything():
