@@ -25,6 +25,8 @@ STRIP = 2048
 ROWS = 64  # image rows a thread takes at once
 FOREIGN_PIXELS = 20_000  # finer levels than that only refine what coarser ones chose
 EXAMPLES = 128  # rim patches that stand for all of them
+LAYERS_SEEN = 3  # the so many-th coarsest level tells whether the picture is layered: there grain is averaged out
+FLAT = 1e-6  # variance of the texture channel, below which there is nothing to share out
 LEAST_SOURCES = 32  # a level with fewer known patches is too coarse to start from
 
 
@@ -80,6 +82,7 @@ class Level:
     pixels: np.ndarray  # (N,) int32: the hole's pixels
     depth: np.ndarray  # (n,) int16: distance to the rim, in kernels.DEPTH_UNITs
     source_count: int
+    layered: float = 0.0  # 0 to 1: how much of how rough the picture is around the hole depends on the row alone
     foreign: np.ndarray | None = None  # (n,) int32: how much less like the rim a source is than the rim is like itself
     cost: np.ndarray = field(init=False)  # (n,) int32: distance of each target's patch to its source
 
@@ -153,6 +156,10 @@ def level_steps(
         if len(level.image) <= FOREIGN_PIXELS:
             level.foreign = _foreignness(level, workers)
         levels.append(level)
+    if levels:
+        layered = layering(levels[max(-LAYERS_SEEN, -len(levels))])
+        for level in levels:
+            level.layered = layered
     return levels[::-1]
 
 
@@ -188,10 +195,28 @@ def redraw(levels: list[Level], picture: np.ndarray, drawn: np.ndarray, coarsest
         if not len(with_hole.targets):
             break
         with_hole.valid, with_hole.source_count, with_hole.foreign = level.valid, level.source_count, level.foreign
+        with_hole.layered = level.layered
         redrawn.append(with_hole)
         if depth.max() / kernels.DEPTH_UNIT <= coarsest_radius:
             break
     return redrawn[::-1]
+
+
+def layering(level: Level) -> float:
+    """The share of the texture channel's variance, in the rows of the hole, that lies between rows: 0 to 1.
+
+    Ground that recedes, and whatever is ever more out of focus, are about as rough all along a row; a facade is not.
+    """
+    rows = level.hole_box.slices[0]
+    known = ~level.hole[rows]
+    texture = level.image[:, level.colours :].reshape(*level.hole.shape, -1)[rows]
+    if not texture.size or not known.any():
+        return 0.0
+    texture = np.where(known, texture[:, :, 0], 0).astype(np.float64)
+    count = known.sum(axis=1)
+    mean, means = texture.sum() / count.sum(), texture.sum(axis=1) / np.maximum(count, 1)
+    whole = (((texture - mean) * known) ** 2).sum()
+    return float((count * (means - mean) ** 2).sum() / whole) if whole > FLAT * count.sum() else 0.0
 
 
 def features_of(level: Level, workers: Workers) -> np.ndarray:

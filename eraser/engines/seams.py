@@ -18,7 +18,7 @@ from eraser.engines.patch_levels import RADIUS, ROWS, Level, Workers, box_ratio
 from eraser.pyramid import dilate, even, push_pull
 
 SMOOTH = 0.6  # of the texture channel: a clear sky has less, water about as much
-NEAR = 2  # blocks on every side, whose steps are compared
+NEAR = 1  # blocks on every side, whose steps are compared
 CHANCE = 0.35  # weight of the steps' variance against their squared mean
 REACH = 60.0  # pixels over which a correction dies away: without it small errors add up to tints
 CYCLES = 4  # of multigrid: each leaves a half of the error at worst, a fifth as a rule

@@ -126,12 +126,14 @@ def test_redrawn_levels_keep_their_sources_and_lose_only_what_is_drawn():
     drawn = finest.hole & (np.abs(np.arange(finest.height) - 30) < 4)[:, None]
     picture = finest.image.reshape(finest.height, finest.width, -1).copy()
     picture[drawn] = 0.25
+    for level in levels:
+        level.layered = 0.5
     redrawn = redraw(levels, picture, drawn, 1.6)
     assert np.array_equal(redrawn[-1].hole, finest.hole & ~drawn)
     assert np.array_equal(redrawn[-1].image.reshape(picture.shape)[drawn], picture[drawn])
     for before, after in zip(levels[::-1], redrawn[::-1], strict=False):
         assert np.array_equal(after.valid, before.valid)
-        assert after.source_count == before.source_count
+        assert (after.source_count, after.layered) == (before.source_count, 0.5)
         assert not (after.hole & ~before.hole).any()
     assert len(redrawn) <= len(levels)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ import pytest
 from eraser.canvas import View
 from eraser.engines import patch, registry
 from eraser.engines import patch_kernels as kernels
-from eraser.engines.patch_denoiser import PatchDenoiser, Recipe, away_of
-from eraser.engines.patch_levels import Level, Workers, build_levels
+from eraser.engines.patch_denoiser import LAYERED, PatchDenoiser, Recipe, away_of
+from eraser.engines.patch_levels import Level, Workers, build_levels, layering
 
 
 def test_no_more_than_a_step_of_searching_lies_between_two_moments_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,12 +72,59 @@ def test_the_finest_scale_is_painted_without_the_others_in_memory(monkeypatch: p
     assert [others for width, others in seen if width == 400] == [[400]]
 
 
+def a_level(shape: tuple[int, int], hole: tuple[slice, slice]) -> Level:
+    """The full size of a picture in which nothing is to be seen."""
+    gap = np.zeros(shape, bool)
+    gap[hole] = True
+    view = View(np.zeros((*shape, 3), np.float32), gap)
+    return build_levels(view, coarsest_radius=30, texture=12, texture_reach=2, workers=Workers(1))[-1]
+
+
 @pytest.mark.parametrize("shape", [(90, 120), (400, 150)])
 def test_a_source_in_another_row_costs_in_proportion_to_how_far_it_is_in_the_height_of_the_view(shape):
-    hole = np.zeros(shape, bool)
-    hole[30:50, 40:60] = True
-    view = View(np.zeros((*shape, 3), np.float32), hole)
-    level = build_levels(view, coarsest_radius=30, texture=12, texture_reach=2, workers=Workers(1))[-1]
+    level = a_level(shape, np.s_[30:50, 40:60])
     rows = np.array([0, 1, shape[0] // 2, shape[0]])
     prices = away_of(Recipe(other_rows=6000), level) * rows * shape[1] >> kernels.AWAY_SHIFT
     assert prices == pytest.approx(6000 * rows / shape[0], abs=6)
+
+
+def test_it_costs_more_the_more_layered_the_picture_is():
+    level, recipe = a_level((90, 120), np.s_[30:50, 40:60]), Recipe(other_rows=5000, layered_rows=80_000)
+    pixels, prices = level.height * level.width, []
+    for level.layered in (0, LAYERED[0], sum(LAYERED) / 2, LAYERED[1], 1):
+        prices.append(away_of(recipe, level) * pixels / (1 << kernels.AWAY_SHIFT))
+    assert prices == pytest.approx([5000, 5000, 20_000, 80_000, 80_000], rel=1e-3)
+
+
+def test_layering_is_the_share_of_the_texture_s_variance_between_rows():
+    """In the second case one row of two is 1 in half of what is known: of a variance of 3/16, the rows' means have
+    1/16."""
+    level = a_level((40, 60), np.s_[10:30, 20:40])
+    texture = level.image.reshape(40, 60, 4)[:, :, 3]
+    texture[:] = np.arange(40)[:, None] % 2
+    assert layering(level) == pytest.approx(1)
+    texture[:, 30:] = 0
+    assert layering(level) == pytest.approx(1 / 3)
+    texture[:] = np.arange(60) % 2
+    assert layering(level) == pytest.approx(0)
+    texture[level.hole] = 9  # what is not known does not count
+    assert layering(level) == pytest.approx(0)
+
+
+def test_a_picture_without_texture_or_without_its_channel_is_not_layered():
+    level = a_level((40, 60), np.s_[10:30, 20:40])
+    assert layering(level) == 0
+    assert layering(replace(level, image=level.image[:, :3])) == 0
+    assert layering(a_level((40, 60), np.s_[10:30, :])) == 0
+
+
+@pytest.mark.parametrize(("axis", "lowest", "highest"), [(0, 0.8, 1), (1, 0, 0.2)], ids=["down", "across"])
+def test_grain_that_grows_down_the_picture_layers_it_at_every_scale(axis, lowest, highest):
+    ramp = np.expand_dims(np.linspace(0.01, 0.2, 240, dtype=np.float32), (1 - axis, 2))
+    pixels = ramp * np.random.default_rng(0).normal(0, 1, (240, 240, 3)).astype(np.float32)
+    hole = np.zeros((240, 240), bool)
+    hole[60:180, 80:160] = True
+    view = View(np.where(hole[:, :, None], 0, pixels), hole)
+    levels = build_levels(view, coarsest_radius=1.6, texture=3, texture_reach=2, workers=Workers(1))
+    assert len(levels) > 3
+    assert all(lowest <= level.layered == levels[0].layered <= highest for level in levels)
