@@ -35,7 +35,7 @@ CHANNELS = 4
 CELL_SHIFT = 3  # how often sources are used is counted in runs of 8 pixels
 AWAY_SHIFT = 20  # binary places of the penalty per pixel number between a target and its source
 SEAM_BLOCK = 4  # pixels across, whose steps at seams are looked at together
-UNSHARP = np.float32(0.6)  # by what share a step between smooth pieces may be larger before it counts as an edge
+STEP_BLOCK = 8  # pixels across, of whose steps the largest is kept
 DEPTH_UNIT = 8  # rim distances are kept in eighths of a pixel
 ROUGH = np.float32(0.5)  # of the texture channel, above its least, from which votes are as sharp as can be
 FALL_STEPS = 32  # of the table below, between 1 and 1/e
@@ -397,19 +397,61 @@ def sharpest_source(width, pixels, low, high, field, cost, depth, weight, label)
         label[k] = found
 
 
+@compiled()
+def largest_steps(image, colours, hole, low, high, largest):
+    """The largest difference between known pixels beside each other, in any colour, in rows low:high of STEP_BLOCKs.
+
+    image (n, C) float32 · hole (H, W) bool · largest (ceil(H / STEP_BLOCK), ceil(W / STEP_BLOCK)) float32
+    """
+    height, width = hole.shape
+    for row in range(low, high):
+        for column in range(largest.shape[1]):
+            most = np.float32(0)
+            for y in range(row * STEP_BLOCK, min((row + 1) * STEP_BLOCK, height)):
+                for x in range(column * STEP_BLOCK, min((column + 1) * STEP_BLOCK, width)):
+                    if hole[y, x]:
+                        continue
+                    pixel = y * width + x
+                    right, below = x + 1 < width and not hole[y, x + 1], y + 1 < height and not hole[y + 1, x]
+                    for c in range(colours):
+                        here = image[pixel, c]
+                        if right:
+                            most = max(most, abs(image[pixel + 1, c] - here))
+                        if below:
+                            most = max(most, abs(image[pixel + width, c] - here))
+            largest[row, column] = most
+
+
 @compiled(fastmath=True)
 def seam_steps(
-    image, values, colours, width, hole_index, label, box, low, high, tolerance, smooth, gathering, sums, common, steps
+    image,
+    values,
+    colours,
+    width,
+    hole_index,
+    label,
+    box,
+    low,
+    high,
+    tolerance,
+    smooth,
+    largest,
+    gathering,
+    sums,
+    common,
+    steps,
 ):
     """For the hole's pixels in rows low:high of SEAM_BLOCKs of `box`, the sum over their four neighbours of
     (wanted - present) colour difference -> steps[k].
 
     image (n, C) known colours · values (N, C) the hole's · hole_index (n,): the row in values, -1 for known pixels
     label (N,): where each pixel was copied from · box: left, top, width, height. Wanted is what the two sources show
-    between the two places; where both come from one place nothing is missing. Differences far above `tolerance`, or up
-    to UNSHARP more where a texture channel says that the image is smooth, are edges, and stay. Where it is much rougher
-    than `smooth` (in units of that channel above -1) a pixel's own step does not show, but what many have in `common`,
-    (2, rows, columns of blocks, C), does.
+    between the two places; where both come from one place nothing is missing. Differences far above `tolerance` are
+    edges, and stay. Where the image is much rougher than `smooth` (in units of its texture channel above -1) a pixel's
+    own step does not show, but what many have in `common`, (2, rows, columns of blocks, C), does.
+
+    largest (rows, columns of STEP_BLOCKs): the largest step around there. What is larger than the largest around both
+    sources is no edge, nor chance: where all is out of focus it is seen however small it is.
 
     With `gathering` neither `common` nor `steps` is touched: what `common` is made of is added to `sums`, (2, rows,
     columns, 2 C + 1): weights, weighted steps to the right and down, weighted squares of them. Each block's sums are
@@ -451,20 +493,29 @@ def seam_steps(
                 if not mine and not theirs:
                     continue
                 # from either side an edge must count the same, or corrections add up to tints
+                usual = largest[source // width // STEP_BLOCK, source % width // STEP_BLOCK]
                 share = np.float32(1)
-                limit = tolerance
+                if other >= 0:
+                    usual = max(usual, largest[label[other] // width // STEP_BLOCK, label[other] % width // STEP_BLOCK])
                 if image.shape[1] > colours:
                     rough = image[source, colours]
                     if other >= 0:
                         rough = max(rough, image[label[other], colours])
                     rough = (rough + np.float32(1)) / smooth
                     share /= np.float32(1) + rough * rough
-                    limit *= np.float32(1) + UNSHARP * share
                 turned = np.float32(1 - 2 * (side % 2))
                 row = (y if gathering else max(0, y + min(dy, 0))) // SEAM_BLOCK
                 column = (x if gathering else max(0, x + min(dx, 0))) // SEAM_BLOCK
                 worst = np.float32(0)
+                weight = np.float32(0)
                 for turn in range(2):
+                    if turn == 1:
+                        excess = worst / max(usual, np.float32(1e-6)) - np.float32(1)
+                        share += (np.float32(1) - share) * min(np.float32(1), max(np.float32(0), excess))
+                        ratio = min(worst, usual) / tolerance
+                        weight = np.float32(1) / (np.float32(1) + ratio * ratio * ratio * ratio)
+                        if gathering:
+                            sums[side // 2, row, column, 0] += weight
                     for c in range(colours):
                         wanted = np.float32(0)
                         if mine:
@@ -477,12 +528,7 @@ def seam_steps(
                         missing = wanted - (there - values[k, c])
                         if turn == 0:
                             worst = max(worst, abs(missing))
-                            continue
-                        ratio = worst / limit
-                        weight = np.float32(1) / (np.float32(1) + ratio * ratio * ratio * ratio)
-                        if gathering:
-                            if c == 0:
-                                sums[side // 2, row, column, 0] += weight
+                        elif gathering:
                             sums[side // 2, row, column, 1 + c] += weight * missing * turned
                             sums[side // 2, row, column, 1 + colours + c] += weight * missing * missing
                         else:

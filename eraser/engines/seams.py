@@ -88,7 +88,7 @@ def _steps(level: Level, label: np.ndarray, values: np.ndarray, workers: Workers
 
     In rough texture that is chance, pixel by pixel, and is left; but where the steps along a seam go the same way,
     that shows from afar, and is told apart from chance by how much of the steps' squares it explains. (A lone step is
-    its own mean, and believed.)
+    its own mean, and believed.) And a step larger than any around where the two pieces come from is never chance.
     """
     hole_index = np.full(len(level.image), -1, np.int32)
     hole_index[level.pixels] = np.arange(len(level.pixels), dtype=np.int32)
@@ -97,6 +97,7 @@ def _steps(level: Level, label: np.ndarray, values: np.ndarray, workers: Workers
     rows, columns = (-(-side // kernels.SEAM_BLOCK) for side in (box.height, box.width))
     sums = np.zeros((2, rows, columns, 2 * level.colours + 1), np.float32)
     common = np.zeros((2, rows, columns, level.colours), np.float32)
+    largest = largest_steps(level, workers)
 
     def each_block(*, gathering: bool) -> None:
         workers.each(
@@ -112,6 +113,7 @@ def _steps(level: Level, label: np.ndarray, values: np.ndarray, workers: Workers
                 high,
                 np.float32(tolerance),
                 np.float32(SMOOTH),
+                largest,
                 gathering,
                 sums,
                 common,
@@ -125,6 +127,22 @@ def _steps(level: Level, label: np.ndarray, values: np.ndarray, workers: Workers
     common[:] = in_common(sums)
     each_block(gathering=False)
     return steps
+
+
+def largest_steps(level: Level, workers: Workers) -> np.ndarray:
+    """The largest step between known pixels beside each other in each of the kernels' STEP_BLOCKs, and in those around
+    it: (rows, columns of blocks) float32."""
+    from scipy import ndimage
+
+    rows, columns = (-(-side // kernels.STEP_BLOCK) for side in (level.height, level.width))
+    largest = np.empty((rows, columns), np.float32)
+    workers.each(
+        lambda _, low, high: kernels.largest_steps(level.image, level.colours, level.hole, low, high, largest),
+        rows,
+        ROWS // kernels.STEP_BLOCK,
+    )
+    around: np.ndarray = ndimage.maximum_filter(largest, 3)
+    return around
 
 
 def in_common(sums: np.ndarray) -> np.ndarray:

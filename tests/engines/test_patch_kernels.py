@@ -608,7 +608,14 @@ class Link:
 
 
 def slow_links(
-    case: Case, image: np.ndarray, values: np.ndarray, colours: int, label: np.ndarray, tolerance: float, smooth: float
+    case: Case,
+    image: np.ndarray,
+    values: np.ndarray,
+    colours: int,
+    label: np.ndarray,
+    largest: np.ndarray,
+    tolerance: float,
+    smooth: float,
 ) -> list[Link]:
     """Wanted minus present differences, of each of the hole's places to its four neighbours."""
     picture = image.reshape(case.height, case.width, -1).astype(float)
@@ -628,6 +635,7 @@ def slow_links(
                 continue
             beyond = source[0] + dy, source[1] + dx
             shown = []
+            usual = [largest[source[0] // kernels.STEP_BLOCK, source[1] // kernels.STEP_BLOCK]]
             rough = [picture[source][-1] + 1] if picture.shape[2] > colours else [0.0]
             if known(beyond):
                 shown.append(picture[beyond] - picture[source])
@@ -638,14 +646,16 @@ def slow_links(
                 back = theirs[0] - dy, theirs[1] - dx
                 if known(back):
                     shown.append(picture[theirs] - picture[back])
+                usual.append(largest[theirs[0] // kernels.STEP_BLOCK, theirs[1] // kernels.STEP_BLOCK])
                 if picture.shape[2] > colours:
                     rough.append(picture[theirs][-1] + 1)
             if not shown:
                 continue
             missing = (np.mean(shown, axis=0) - (painted[there] - painted[here]))[:colours]
             share = 1 / (1 + (max(rough) / smooth) ** 2)
-            limit = tolerance * (1 + kernels.UNSHARP * share) if picture.shape[2] > colours else tolerance
-            weight = 1 / (1 + (np.abs(missing).max() / limit) ** 4)
+            worst = np.abs(missing).max()
+            share += (1 - share) * np.clip(worst / max(usual) - 1, 0, 1)
+            weight = 1 / (1 + (min(worst, max(usual)) / tolerance) ** 4)
             links.append(Link(here, there, missing, weight, share))
     return links
 
@@ -672,6 +682,8 @@ def test_seam_steps_and_their_sums_are_what_two_sources_show_and_the_painting_la
     steps = np.full((len(label), colours), np.nan, np.float32)
     sums = np.zeros((2, rows, columns, 2 * colours + 1), np.float32)
     common = case.rng.normal(0, 0.05, (2, rows, columns, colours)).astype(np.float32)
+    blocks = [-(-side // kernels.STEP_BLOCK) for side in (case.height, case.width)]
+    largest = case.rng.choice([0.02, 0.1, 0.5], blocks).astype(np.float32)
     for gathering in (True, False):
         for low, high in ((0, rows // 2), (rows // 2, rows)):
             kernels.seam_steps(
@@ -686,6 +698,7 @@ def test_seam_steps_and_their_sums_are_what_two_sources_show_and_the_painting_la
                 high=high,
                 tolerance=np.float32(0.2),
                 smooth=np.float32(0.6),
+                largest=largest,
                 gathering=gathering,
                 sums=sums,
                 common=common,
@@ -696,7 +709,7 @@ def test_seam_steps_and_their_sums_are_what_two_sources_show_and_the_painting_la
         return max(0, place[0] - box.y), max(0, place[1] - box.x)
 
     expected, gathered = np.zeros(steps.shape), np.zeros(sums.shape)
-    for link in slow_links(case, image, values, colours, label, 0.2, 0.6):
+    for link in slow_links(case, image, values, colours, label, largest, 0.2, 0.6):
         # both sides of a link must look up the same block
         y, x = in_box(min(link.here, link.there))
         shared = link.sign * common[link.across, y // block, x // block]
@@ -708,6 +721,23 @@ def test_seam_steps_and_their_sums_are_what_two_sources_show_and_the_painting_la
             gathered[link.across, y // block, x // block] += link.weight * told
     assert np.allclose(steps, expected, atol=1e-4)
     assert np.allclose(sums, gathered, atol=1e-3)
+
+
+@pytest.mark.parametrize("seed", CASES)
+def test_the_largest_steps_of_a_block_are_between_its_known_pixels_and_the_known_ones_beside_them(seed):
+    case = make_case(seed)
+    image = case.smooth(4)
+    block, picture = kernels.STEP_BLOCK, image.reshape(case.height, case.width, 4)
+    expected = np.zeros([-(-side // block) for side in (case.height, case.width)])
+    for y, x in np.argwhere(~case.hole):
+        for there in ((y, x + 1), (y + 1, x)):
+            if there[0] < case.height and there[1] < case.width and not case.hole[there]:
+                step = np.abs(picture[there][:3] - picture[y, x][:3]).max()
+                expected[y // block, x // block] = max(expected[y // block, x // block], step)
+    found = np.full(expected.shape, np.nan, np.float32)
+    for low, high in ((0, 1), (1, len(found))):
+        kernels.largest_steps(image, 3, case.hole, low, high, found)
+    assert np.allclose(found, expected, atol=1e-6)
 
 
 @dataclass(frozen=True)

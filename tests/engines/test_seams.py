@@ -82,3 +82,31 @@ def test_a_step_between_two_rough_pieces_goes_and_their_roughness_stays():
     assert before > 0.15
     assert abs(step()) < 0.35 * before
     assert values[:, 0].std() > 0.75 * rough
+
+
+@pytest.mark.parametrize(("width", "aside"), [(60, 20), (1, 4)], ids=["out of focus", "sharp"])
+def test_a_step_larger_than_any_around_goes_however_large_and_an_edge_as_the_photo_has_them_stays(width, aside):
+    """A dark side, a light one, and `width` pixels from one to the other; what meets in the middle of the hole stands
+    twice `aside` pixels apart below it."""
+    column = np.arange(240)
+    light = np.clip((column - 119.5) / width + 0.5, 0, 1) * 1.8 - 0.9
+    picture = np.broadcast_to(light[None, :, None], (160, 240, 3)).astype(np.float32)
+    hole = np.zeros((160, 240), bool)
+    hole[20:60, 80:160] = True
+    view = View(np.where(hole[:, :, None], np.float32(0), picture), hole)
+    workers = Workers(1)
+    level = build_levels(view, coarsest_radius=2, texture=12, texture_reach=2, workers=workers)[-1]
+    row, column = np.divmod(level.pixels, level.width)
+    label = ((row + 60) * level.width + column + np.where(column < 120, -aside, aside)).astype(np.int32)
+    values = level.image[label].copy()
+
+    def step() -> float:
+        return float(np.mean(values[column == 120, 0]) - np.mean(values[column == 119, 0]))
+
+    before = step()
+    list(level_seams(level, label, values, workers, tolerance=0.5))
+    assert before > 1
+    if width == 1:
+        assert step() > 0.95 * before
+    else:
+        assert abs(step()) < 0.2
