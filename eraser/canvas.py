@@ -271,7 +271,8 @@ def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
 def copied(array: np.ndarray) -> np.ndarray:
     """A copy whose bands lie in memory as the original's do; a large one is made by all processors.
 
-    What takes time is the system's handing out fresh memory, page by page, which it does for several at once.
+    What takes time is the system's handing out fresh memory, page by page, which it does for several at once. That
+    pays where rows lie one after the other, as they nearly always do.
     """
     copy = np.empty_like(array, subok=False)
     if array.nbytes < _LARGE_COPY:

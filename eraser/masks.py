@@ -39,7 +39,7 @@ def prepare(mask: Any, size: Size, grow: Grow = "auto", *, rings: bool = True) -
     """What most callers want: to_hole, then fill_rings, then grow, with one (H, W) array for all three."""
     hole = to_hole(mask, size)
     if hole is mask:
-        hole = copied(hole)
+        hole = copied(hole) if hole.flags.c_contiguous else hole.copy()  # what follows goes by rows
     if rings:
         _fill_rings(hole)
     _grow(hole, grow)

@@ -13,7 +13,7 @@ from eraser.engines.patch_fields import vote
 from eraser.engines.patch_levels import Level, Workers, features_of, paint
 from eraser.sampling import Denoiser, sample
 
-LAYERED = (0.3, 0.8)  # levels that are less layered than the first are not, and from the second on they are wholly
+LAYERED = (0.3, 0.8)  # `Level.layered` up to which a picture counts as not layered, and from which as wholly
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,14 @@ class Recipe:
     rim_decay: float = 2.2  # a vote weighs this much less per pixel that its patch lies further inside
     repetition: float = 0.1  # penalty on often used sources, in median patch distances per doubling
     foreign: float = 1.0  # penalty on sources less like the rim than the rim is like itself, in patch distances
-    other_rows: float = 8000.0  # penalty on sources in other rows, as a patch distance for the view's whole height,
-    layered_rows: float = 72_000.0  # and in pictures that are layered
+    other_rows: float = 8000.0  # penalty on sources in other rows, as a patch distance for the view's whole height
+    layered_rows: float = 9.0  # times as much in pictures that are layered
     texture: float = 12.0  # weight of the texture channel
     texture_reach: int = 2
     sharp_steps: int = 8  # of a scale, its last, whose votes count alike patches for more; before, votes are means
     sharpness: float = 0.3  # of those: sigma² in median patch distances; lower copies, higher blends
     last_sharpness: float = 0.1  # of the very last
-    seam_tolerance: float = 0.5  # steps between pieces well above it are edges, and stay
+    seam_tolerance: float = 0.5  # steps between pieces well above it are edges, and stay where the photo has such
 
 
 class PatchDenoiser:
@@ -198,14 +198,14 @@ def walk(
 
 def away_of(recipe: Recipe, level: Level) -> int:
     """The search's `away`, such that a source the whole height away costs `recipe.other_rows`; up to
-    `recipe.layered_rows` where the level is layered.
+    `recipe.layered_rows` times as much where the level is layered.
 
     In most photographs what lies in other rows is at another distance: of another size, in other light, less or more
     out of focus.
     """
     low, high = LAYERED
     share = min(1.0, max(0.0, (level.layered - low) / (high - low)))
-    penalty = recipe.other_rows ** (1 - share) * recipe.layered_rows**share
+    penalty = recipe.other_rows * recipe.layered_rows**share
     return round(penalty * (1 << kernels.AWAY_SHIFT) / (level.height * level.width))
 
 

@@ -451,7 +451,7 @@ def seam_steps(
     own step does not show, but what many have in `common`, (2, rows, columns of blocks, C), does.
 
     largest (rows, columns of STEP_BLOCKs): the largest step around there. What is larger than the largest around both
-    sources is no edge, nor chance: where all is out of focus it is seen however small it is.
+    sources (a known pixel is its own) is no edge, nor chance: where all is out of focus it is seen however small it is.
 
     With `gathering` neither `common` nor `steps` is touched: what `common` is made of is added to `sums`, (2, rows,
     columns, 2 C + 1): weights, weighted steps to the right and down, weighted squares of them. Each block's sums are
@@ -493,10 +493,12 @@ def seam_steps(
                 if not mine and not theirs:
                     continue
                 # from either side an edge must count the same, or corrections add up to tints
-                usual = largest[source // width // STEP_BLOCK, source % width // STEP_BLOCK]
+                beside = np.int64(label[other]) if other >= 0 else np.int64(pixel + shift)
+                usual = max(
+                    largest[source // width // STEP_BLOCK, source % width // STEP_BLOCK],
+                    largest[beside // width // STEP_BLOCK, beside % width // STEP_BLOCK],
+                )
                 share = np.float32(1)
-                if other >= 0:
-                    usual = max(usual, largest[label[other] // width // STEP_BLOCK, label[other] % width // STEP_BLOCK])
                 if image.shape[1] > colours:
                     rough = image[source, colours]
                     if other >= 0:

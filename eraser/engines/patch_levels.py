@@ -25,7 +25,8 @@ STRIP = 2048
 ROWS = 64  # image rows a thread takes at once
 FOREIGN_PIXELS = 20_000  # finer levels than that only refine what coarser ones chose
 EXAMPLES = 128  # rim patches that stand for all of them
-LAYERS_SEEN = 3  # the so many-th coarsest level tells whether the picture is layered: there grain is averaged out
+LAYERS_SEEN = 3  # counted from the coarsest: the level that tells whether a picture is layered, the finest of fewer
+KNOWN_BESIDE = 4  # pixels in a row: chance alone makes so few of them differ from row to row
 FLAT = 1e-6  # variance of the texture channel, below which there is nothing to share out
 LEAST_SOURCES = 32  # a level with fewer known patches is too coarse to start from
 
@@ -206,11 +207,13 @@ def layering(level: Level) -> float:
     """The share of the texture channel's variance, in the rows of the hole, that lies between rows: 0 to 1.
 
     Ground that recedes, and whatever is ever more out of focus, are about as rough all along a row; a facade is not.
+    0 where nothing is told: without a texture channel, with the same texture everywhere, with less than KNOWN_BESIDE
+    known pixels in a row on average.
     """
     rows = level.hole_box.slices[0]
     known = ~level.hole[rows]
     texture = level.image[:, level.colours :].reshape(*level.hole.shape, -1)[rows]
-    if not texture.size or not known.any():
+    if not texture.size or known.sum() < KNOWN_BESIDE * len(known):
         return 0.0
     texture = np.where(known, texture[:, :, 0], 0).astype(np.float64)
     count = known.sum(axis=1)

@@ -67,7 +67,7 @@ def level_seams(
     """Take the steps between pieces out of the hole's values, in large holes a colour at a time; yields after each.
 
     label (N,) int32: the source pixel each was copied from · values (N, >= C) float32, written to. Steps far above the
-    tolerance stay.
+    tolerance stay, as far as the photo has such steps around the pieces' sources.
     """
     steps = _steps(level, label, values, workers, tolerance)
     # one more pixel all round: those known ones hold the correction to 0
@@ -97,7 +97,7 @@ def _steps(level: Level, label: np.ndarray, values: np.ndarray, workers: Workers
     rows, columns = (-(-side // kernels.SEAM_BLOCK) for side in (box.height, box.width))
     sums = np.zeros((2, rows, columns, 2 * level.colours + 1), np.float32)
     common = np.zeros((2, rows, columns, level.colours), np.float32)
-    largest = largest_steps(level, workers)
+    largest = largest_steps_around(level, workers)
 
     def each_block(*, gathering: bool) -> None:
         workers.each(
@@ -129,7 +129,7 @@ def _steps(level: Level, label: np.ndarray, values: np.ndarray, workers: Workers
     return steps
 
 
-def largest_steps(level: Level, workers: Workers) -> np.ndarray:
+def largest_steps_around(level: Level, workers: Workers) -> np.ndarray:
     """The largest step between known pixels beside each other in each of the kernels' STEP_BLOCKs, and in those around
     it: (rows, columns of blocks) float32."""
     from scipy import ndimage

@@ -88,11 +88,13 @@ def test_a_source_in_another_row_costs_in_proportion_to_how_far_it_is_in_the_hei
     assert prices == pytest.approx(6000 * rows / shape[0], abs=6)
 
 
-def test_it_costs_more_the_more_layered_the_picture_is():
-    level, recipe = a_level((90, 120), np.s_[30:50, 40:60]), Recipe(other_rows=5000, layered_rows=80_000)
-    pixels, prices = level.height * level.width, []
-    for level.layered in (0, LAYERED[0], sum(LAYERED) / 2, LAYERED[1], 1):
-        prices.append(away_of(recipe, level) * pixels / (1 << kernels.AWAY_SHIFT))
+def test_a_source_in_another_row_costs_more_the_more_layered_the_picture_is():
+    level, prices = a_level((90, 120), np.s_[30:50, 40:60]), []
+    for layered in (0, LAYERED[0], sum(LAYERED) / 2, LAYERED[1], 1):
+        level.layered = layered
+        away = away_of(Recipe(other_rows=5000, layered_rows=16), level)
+        prices.append(away * level.height * level.width / (1 << kernels.AWAY_SHIFT))
+        assert away_of(Recipe(other_rows=0), level) == 0
     assert prices == pytest.approx([5000, 5000, 20_000, 80_000, 80_000], rel=1e-3)
 
 
@@ -109,6 +111,8 @@ def test_layering_is_the_share_of_the_texture_s_variance_between_rows():
     assert layering(level) == pytest.approx(0)
     texture[level.hole] = 9  # what is not known does not count
     assert layering(level) == pytest.approx(0)
+    texture[:10] = texture[30:] = 5  # nor do other rows
+    assert layering(level) == pytest.approx(0)
 
 
 def test_a_picture_without_texture_or_without_its_channel_is_not_layered():
@@ -118,8 +122,30 @@ def test_a_picture_without_texture_or_without_its_channel_is_not_layered():
     assert layering(a_level((40, 60), np.s_[10:30, :])) == 0
 
 
+def test_a_few_known_pixels_in_each_row_do_not_make_a_picture_layered():
+    level = a_level((40, 60), np.s_[10:30, 3:])
+    level.image[:, 3] = np.random.default_rng(0).normal(0, 0.3, len(level.image))
+    assert layering(level) == 0
+
+
+def test_rows_weigh_as_much_as_is_known_of_them():
+    """Ten rows of 0 with 20 known pixels, ten of 1 with 40, half of whose pixels differ by 1 from the others."""
+    level = a_level((40, 60), np.s_[10:30, 20:40])
+    level.hole[20:30] = False
+    level.hole[20:30, 59] = True  # its rows still belong to the hole's box
+    texture = level.image.reshape(40, 60, 4)[:, :, 3]
+    texture[20:30] = 1
+    texture[20:30, ::2] = 0
+    known = ~level.hole[10:30]
+    values = texture[10:30]
+    means = np.array([row[seen].mean() for row, seen in zip(values, known, strict=True)])
+    between = np.repeat(means, known.sum(axis=1)).var()
+    assert layering(level) == pytest.approx(between / values[known].var())
+    assert 0.1 < layering(level) < 0.9
+
+
 @pytest.mark.parametrize(("axis", "lowest", "highest"), [(0, 0.8, 1), (1, 0, 0.2)], ids=["down", "across"])
-def test_grain_that_grows_down_the_picture_layers_it_at_every_scale(axis, lowest, highest):
+def test_grain_that_grows_layers_a_picture_if_it_grows_downward(axis, lowest, highest):
     ramp = np.expand_dims(np.linspace(0.01, 0.2, 240, dtype=np.float32), (1 - axis, 2))
     pixels = ramp * np.random.default_rng(0).normal(0, 1, (240, 240, 3)).astype(np.float32)
     hole = np.zeros((240, 240), bool)

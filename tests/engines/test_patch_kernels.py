@@ -649,6 +649,8 @@ def slow_links(
                 usual.append(largest[theirs[0] // kernels.STEP_BLOCK, theirs[1] // kernels.STEP_BLOCK])
                 if picture.shape[2] > colours:
                     rough.append(picture[theirs][-1] + 1)
+            else:
+                usual.append(largest[there[0] // kernels.STEP_BLOCK, there[1] // kernels.STEP_BLOCK])
             if not shown:
                 continue
             missing = (np.mean(shown, axis=0) - (painted[there] - painted[here]))[:colours]

@@ -84,8 +84,12 @@ def test_a_step_between_two_rough_pieces_goes_and_their_roughness_stays():
     assert values[:, 0].std() > 0.75 * rough
 
 
-@pytest.mark.parametrize(("width", "aside"), [(60, 20), (1, 4)], ids=["out of focus", "sharp"])
-def test_a_step_larger_than_any_around_goes_however_large_and_an_edge_as_the_photo_has_them_stays(width, aside):
+@pytest.mark.parametrize(
+    ("width", "aside", "stays"),
+    [(60, 20, False), (1, 4, True), (1, 12, True), (1, 40, False)],
+    ids=["out of focus", "sharp", "sharp a block further", "sharp but far away"],
+)
+def test_a_step_larger_than_any_around_goes_however_large_and_an_edge_as_the_photo_has_them_stays(width, aside, stays):
     """A dark side, a light one, and `width` pixels from one to the other; what meets in the middle of the hole stands
     twice `aside` pixels apart below it."""
     column = np.arange(240)
@@ -106,7 +110,27 @@ def test_a_step_larger_than_any_around_goes_however_large_and_an_edge_as_the_pho
     before = step()
     list(level_seams(level, label, values, workers, tolerance=0.5))
     assert before > 1
-    if width == 1:
+    if stays:
         assert step() > 0.95 * before
     else:
         assert abs(step()) < 0.2
+
+
+@pytest.mark.parametrize("known_edges", [True, False])
+def test_at_the_rim_the_known_side_tells_of_edges_too(known_edges):
+    """What is copied from a flat dark place, far from any edge, beside a light known side with an edge or without."""
+    picture = np.full((120, 240, 3), -0.8, np.float32)
+    picture[:, 100:] = 0.8
+    picture[:, 160:] = -0.8
+    if known_edges:
+        picture[40:80, 142] = -0.8  # a dark line beside the hole
+    hole = np.zeros((120, 240), bool)
+    hole[40:80, 110:140] = True
+    view = View(np.where(hole[:, :, None], np.float32(0), picture), hole)
+    workers = Workers(1)
+    level = build_levels(view, coarsest_radius=2, texture=12, texture_reach=2, workers=workers)[-1]
+    values = np.full((len(level.pixels), 4), -0.8, np.float32)
+    label = (level.pixels - 80).astype(np.int32)
+    list(level_seams(level, label, values, workers, tolerance=0.5))
+    changed = values[(level.pixels % level.width == 139) & (np.abs(level.pixels // level.width - 60) < 8), 0] + 0.8
+    assert np.all(changed < 0.1) if known_edges else np.all(changed > 0.5)
