@@ -393,12 +393,15 @@ def test_of_several_tries_the_one_that_fits_best_is_kept(session):
     alone = [session.erase(image, BOX, seed=seed, grow=4) for seed in seeds]
     before, *after = (picture.astype(np.float32) / 127.5 - 1 for picture in (image, *alone))
     ranks = [judge(picture, hole, before).rank for picture in after]
-    assert len(set(ranks)) > 1
     seen = []
     kept = session.erase(image, BOX, seed=3, tries=4, grow=4, on_step=seen.append)
-    assert kept.tobytes() == alone[ranks.index(min(ranks))].tobytes()
+    chosen = [picture.tobytes() for picture in alone].index(kept.tobytes())
+    # the fills are judged before they are rounded to 8 bits, which here decides between the best two
+    shows, distance = ranks[chosen]
+    assert (shows, distance - 5e-5) <= min(ranks)
+    assert max(ranks) > (shows, distance + 5e-4)
     assert [step.fraction for step in seen] == sorted(step.fraction for step in seen)
-    kept_note = f"kept seed {3 + ranks.index(min(ranks))}"
+    kept_note = f"kept seed {3 + chosen}"
     assert {step.note.split(":")[0] for step in seen} == {*(f"try {number} of 4" for number in range(1, 5)), kept_note}
 
 
