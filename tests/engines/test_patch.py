@@ -129,7 +129,7 @@ def test_a_few_known_pixels_in_each_row_do_not_make_a_picture_layered():
 
 
 def test_rows_weigh_as_much_as_is_known_of_them():
-    """Ten rows of 0 with 20 known pixels, ten of 1 with 40, half of whose pixels differ by 1 from the others."""
+    """Ten rows of one texture with 40 known pixels, ten with 59, every other of which is rougher by 1."""
     level = a_level((40, 60), np.s_[10:30, 20:40])
     level.hole[20:30] = False
     level.hole[20:30, 59] = True  # its rows still belong to the hole's box
