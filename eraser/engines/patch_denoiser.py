@@ -45,7 +45,7 @@ class Recipe:
     sharp_steps: int = 8  # of a scale, its last, whose votes count alike patches for more; before, votes are means
     sharpness: float = 0.3  # of those: sigma² in median patch distances; lower copies, higher blends
     last_sharpness: float = 0.1  # of the very last
-    seam_tolerance: float = 0.5  # steps between pieces well above it are edges, and stay where the photo has such
+    seam_tolerance: float = 0.3  # steps between plain pieces well above it are edges, and stay where the photo has such
 
 
 class PatchDenoiser:

@@ -34,7 +34,6 @@ SIDE = 2 * RADIUS + 1
 CHANNELS = 4
 CELL_SHIFT = 3  # how often sources are used is counted in runs of 8 pixels
 AWAY_SHIFT = 20  # binary places of the penalty per pixel number between a target and its source
-SEAM_BLOCK = 4  # pixels across, whose steps at seams are looked at together
 STEP_BLOCK = 8  # pixels across, of whose steps the largest is kept
 DEPTH_UNIT = 8  # rim distances are kept in eighths of a pixel
 ROUGH = np.float32(0.5)  # of the texture channel, above its least, from which votes are as sharp as can be
@@ -424,62 +423,40 @@ def largest_steps(image, colours, hole, low, high, largest):
 
 @compiled(fastmath=True)
 def seam_steps(
-    image,
-    values,
-    colours,
-    width,
-    hole_index,
-    label,
-    box,
-    low,
-    high,
-    tolerance,
-    smooth,
-    largest,
-    gathering,
-    sums,
-    common,
-    steps,
+    image, values, colours, width, hole_index, label, plain, largest, rows, columns, low, high, tolerance, steps
 ):
-    """For the hole's pixels in rows low:high of SEAM_BLOCKs of `box`, the sum over their four neighbours of
-    (wanted - present) colour difference -> steps[k].
+    """For the hole's pixels in rows low:high, the sum over their four neighbours of (wanted - present) colour
+    difference -> steps[k].
 
     image (n, C) known colours · values (N, C) the hole's · hole_index (n,): the row in values, -1 for known pixels
-    label (N,): where each pixel was copied from · box: left, top, width, height. Wanted is what the two sources show
-    between the two places; where both come from one place nothing is missing. Differences far above `tolerance` are
-    edges, and stay. Where the image is much rougher than `smooth` (in units of its texture channel above -1) a pixel's
-    own step does not show, but what many have in `common`, (2, rows, columns of blocks, C), does.
+    label (N,): where each pixel was copied from · rows, columns: where the hole's box begins and ends.
 
-    largest (rows, columns of STEP_BLOCKs): the largest step around there. What is larger than the largest around both
-    sources (a known pixel is its own) is no edge, nor chance: where all is out of focus it is seen however small it is.
-
-    With `gathering` neither `common` nor `steps` is touched: what `common` is made of is added to `sums`, (2, rows,
-    columns, 2 C + 1): weights, weighted steps to the right and down, weighted squares of them. Each block's sums are
-    added to by its own rows alone. One kernel and not two, so that it compiles once.
+    Wanted is what the sources show between the two places; of two, the greater difference: the mean of two is weaker
+    than either, and would blur. Where both come from one place nothing is missing. Differences far above `tolerance`
+    are edges, and stay, but only in what is plain: plain (N,) is from 0, so rough that no edge can be told, to 1.
+    largest (rows, columns of STEP_BLOCKs): the largest step around there. As far as a step is larger than the largest
+    around both sources (a known pixel is its own) it is no edge.
     """
     size = hole_index.size
     height = size // width
-    for y in range(low * SEAM_BLOCK, min(high * SEAM_BLOCK, box[3])):
-        for x in range(box[2]):
-            pixel = (box[1] + y) * width + box[0] + x
+    for y in range(max(low, rows[0]), min(high, rows[1])):
+        for x in range(columns[0], columns[1]):
+            pixel = y * width + x
             k = hole_index[pixel]
             if k < 0:
                 continue
             source = label[k]
-            if not gathering:
-                for c in range(colours):
-                    steps[k, c] = 0
+            for c in range(colours):
+                steps[k, c] = 0
             if source < 0:
                 continue
             for side in range(4):
                 dy = 0 if side < 2 else (1 if side == 2 else -1)
                 dx = 0 if side >= 2 else (1 if side == 0 else -1)
-                if not 0 <= box[1] + y + dy < height or not 0 <= box[0] + x + dx < width:
+                if not 0 <= y + dy < height or not 0 <= x + dx < width:
                     continue
                 shift = dy * width + dx
                 other = hole_index[pixel + shift]
-                if gathering and other >= 0 and side % 2 == 1:
-                    continue  # the other one's
                 # beside the image's left and right edge there is nothing, though the next number is a pixel
                 beyond = source + shift if 0 <= source % width + dx < width else -1
                 mine = 0 <= beyond < size and hole_index[beyond] < 0
@@ -492,50 +469,38 @@ def seam_steps(
                     theirs = 0 <= back < size and hole_index[back] < 0 and 0 <= label[other] % width - dx < width
                 if not mine and not theirs:
                     continue
-                # from either side an edge must count the same, or corrections add up to tints
+                # from either side all must count the same, or corrections add up to tints
+                share = np.float32(1 if mine else 0)
+                if mine and theirs:
+                    first = np.float32(0)
+                    second = np.float32(0)
+                    for c in range(colours):
+                        first += (image[beyond, c] - image[source, c]) ** 2
+                        second += (image[label[other], c] - image[back, c]) ** 2
+                    share = np.float32(0.5 if first == second else (1 if first > second else 0))
                 beside = np.int64(label[other]) if other >= 0 else np.int64(pixel + shift)
                 usual = max(
                     largest[source // width // STEP_BLOCK, source % width // STEP_BLOCK],
                     largest[beside // width // STEP_BLOCK, beside % width // STEP_BLOCK],
                 )
-                share = np.float32(1)
-                if image.shape[1] > colours:
-                    rough = image[source, colours]
-                    if other >= 0:
-                        rough = max(rough, image[label[other], colours])
-                    rough = (rough + np.float32(1)) / smooth
-                    share /= np.float32(1) + rough * rough
-                turned = np.float32(1 - 2 * (side % 2))
-                row = (y if gathering else max(0, y + min(dy, 0))) // SEAM_BLOCK
-                column = (x if gathering else max(0, x + min(dx, 0))) // SEAM_BLOCK
                 worst = np.float32(0)
                 weight = np.float32(0)
                 for turn in range(2):
-                    if turn == 1:
-                        excess = worst / max(usual, np.float32(1e-6)) - np.float32(1)
-                        share += (np.float32(1) - share) * min(np.float32(1), max(np.float32(0), excess))
-                        ratio = min(worst, usual) / tolerance
-                        weight = np.float32(1) / (np.float32(1) + ratio * ratio * ratio * ratio)
-                        if gathering:
-                            sums[side // 2, row, column, 0] += weight
                     for c in range(colours):
                         wanted = np.float32(0)
-                        if mine:
-                            wanted += image[beyond, c] - image[source, c]
-                        if theirs:
-                            wanted += image[label[other], c] - image[back, c]
-                        if mine and theirs:
-                            wanted *= np.float32(0.5)
+                        if share > 0:
+                            wanted += share * (image[beyond, c] - image[source, c])
+                        if share < 1:
+                            wanted += (1 - share) * (image[label[other], c] - image[back, c])
                         there = values[other, c] if other >= 0 else image[pixel + shift, c]
                         missing = wanted - (there - values[k, c])
                         if turn == 0:
                             worst = max(worst, abs(missing))
-                        elif gathering:
-                            sums[side // 2, row, column, 1 + c] += weight * missing * turned
-                            sums[side // 2, row, column, 1 + colours + c] += weight * missing * missing
                         else:
-                            shared = (np.float32(1) - share) * turned * common[side // 2, row, column, c]
-                            steps[k, c] += weight * (share * missing + shared)
+                            steps[k, c] += weight * missing
+                    ratio = min(worst, usual) / tolerance
+                    ratio *= min(plain[k], plain[other]) if other >= 0 else plain[k]
+                    weight = np.float32(1) / (np.float32(1) + ratio * ratio * ratio * ratio)
 
 
 @compiled(fastmath=True)

@@ -17,10 +17,9 @@ from eraser.engines.patch_fields import vote
 from eraser.engines.patch_levels import RADIUS, ROWS, Level, Workers, box_ratio
 from eraser.pyramid import dilate, even, push_pull
 
-SMOOTH = 0.6  # of the texture channel: a clear sky has less, water about as much
-NEAR = 1  # blocks on every side, whose steps are compared
-CHANCE = 0.35  # weight of the steps' variance against their squared mean
+PLAIN = 0.6  # of the texture channel: a clear sky has less, water about as much
 REACH = 60.0  # pixels over which a correction dies away: without it small errors add up to tints
+ROUGH_REACH = 10.0  # where it is rough: there tints show, and broad steps do not
 CYCLES = 4  # of multigrid: each leaves a half of the error at worst, a fifth as a rule
 SWEEPS = 1  # over both colours of the board, before and after each visit of the coarser scale
 COARSEST = 8  # cells of the longer side
@@ -67,12 +66,15 @@ def level_seams(
     """Take the steps between pieces out of the hole's values, in large holes a colour at a time; yields after each.
 
     label (N,) int32: the source pixel each was copied from · values (N, >= C) float32, written to. Steps far above the
-    tolerance stay, as far as the photo has such steps around the pieces' sources.
+    tolerance stay, as far as it is plain there, and the photo has such steps around the pieces' sources.
     """
-    steps = _steps(level, label, values, workers, tolerance)
+    plain = _plainness(level, label)
+    steps = _steps(level, label, values, plain, workers, tolerance)
     # one more pixel all round: those known ones hold the correction to 0
     crop = level.hole[level.hole_box.pad(1).clamp(level.box).slices]
-    scales = meshes(crop)
+    pull = np.zeros(crop.shape, np.float32)
+    pull[crop] = plain / REACH**2 + (1 - plain) / ROUGH_REACH**2
+    scales = meshes(crop, pull)
     # large holes one colour at a time, for a third of the memory
     together = level.colours if crop.size <= SMALL else 1
     for first in range(0, level.colours, together):
@@ -83,49 +85,45 @@ def level_seams(
         yield
 
 
-def _steps(level: Level, label: np.ndarray, values: np.ndarray, workers: Workers, tolerance: float) -> np.ndarray:
-    """What is missing between each of the hole's pixels and its neighbours: (N, C).
+def _plainness(level: Level, label: np.ndarray) -> np.ndarray:
+    """From 1, plain, to 0, rough: (N,) float32 for the hole's pixels. In rough texture any step may be chance, so
+    edges cannot be told from seams there."""
+    if level.image.shape[1] == level.colours:
+        return np.ones(len(label), np.float32)
+    rough = (level.image[label, level.colours] + 1) / np.float32(PLAIN)
+    plain: np.ndarray = 1 / (1 + rough**2)
+    return plain
 
-    In rough texture that is chance, pixel by pixel, and is left; but where the steps along a seam go the same way,
-    that shows from afar, and is told apart from chance by how much of the steps' squares it explains. (A lone step is
-    its own mean, and believed.) And a step larger than any around where the two pieces come from is never chance.
-    """
+
+def _steps(
+    level: Level, label: np.ndarray, values: np.ndarray, plain: np.ndarray, workers: Workers, tolerance: float
+) -> np.ndarray:
+    """What is missing between each of the hole's pixels and its neighbours: (N, C)."""
     hole_index = np.full(len(level.image), -1, np.int32)
     hole_index[level.pixels] = np.arange(len(level.pixels), dtype=np.int32)
     steps = np.empty((len(level.pixels), level.colours), np.float32)
-    box = level.hole_box
-    rows, columns = (-(-side // kernels.SEAM_BLOCK) for side in (box.height, box.width))
-    sums = np.zeros((2, rows, columns, 2 * level.colours + 1), np.float32)
-    common = np.zeros((2, rows, columns, level.colours), np.float32)
     largest = largest_steps_around(level, workers)
-
-    def each_block(*, gathering: bool) -> None:
-        workers.each(
-            lambda _, low, high: kernels.seam_steps(
-                level.image,
-                values,
-                level.colours,
-                level.width,
-                hole_index,
-                label,
-                (box.x, box.y, box.width, box.height),
-                low,
-                high,
-                np.float32(tolerance),
-                np.float32(SMOOTH),
-                largest,
-                gathering,
-                sums,
-                common,
-                steps,
-            ),
-            rows,
-            ROWS // kernels.SEAM_BLOCK,
-        )
-
-    each_block(gathering=True)
-    common[:] = in_common(sums)
-    each_block(gathering=False)
+    box = level.hole_box
+    workers.each(
+        lambda _, low, high: kernels.seam_steps(
+            level.image,
+            values,
+            level.colours,
+            level.width,
+            hole_index,
+            label,
+            plain,
+            largest,
+            (box.y, box.y + box.height),
+            (box.x, box.x + box.width),
+            low,
+            high,
+            np.float32(tolerance),
+            steps,
+        ),
+        level.height,
+        ROWS,
+    )
     return steps
 
 
@@ -145,27 +143,11 @@ def largest_steps_around(level: Level, workers: Workers) -> np.ndarray:
     return around
 
 
-def in_common(sums: np.ndarray) -> np.ndarray:
-    """The mean of the steps near each block, less where they differ: sums (2, H, W, 2 C + 1) -> (2, H, W, C).
+def meshes(hole: np.ndarray, pull: np.ndarray | float) -> list[Mesh]:
+    """The hole at all scales, finest first; known pixels must be in the array to be felt, beyond it nothing is.
 
-    sums: of weights, of weighted steps, and of their squares.
+    pull (H, W) or one for all: of each pixel to 0, by nothing but itself.
     """
-    near = sums
-    for axis in (1, 2):
-        length = near.shape[axis]
-        padded = np.pad(near, [(NEAR, NEAR) if i == axis else (0, 0) for i in range(4)])
-        near = np.zeros_like(near)
-        for i in range(2 * NEAR + 1):
-            near += padded[:, i : i + length] if axis == 1 else padded[:, :, i : i + length]
-    colours = sums.shape[3] // 2
-    weight = np.maximum(near[..., :1], 1e-6)
-    mean, square = near[..., 1 : 1 + colours] / weight, near[..., 1 + colours :] / weight
-    chance = np.maximum(0, square - mean**2)
-    return mean**3 / np.maximum(mean**2 + CHANCE * chance, 1e-12)
-
-
-def meshes(hole: np.ndarray, pull: float = 1 / REACH**2) -> list[Mesh]:
-    """The hole at all scales, finest first; known pixels must be in the array to be felt, beyond it nothing is."""
     known = ~hole
     ties: list[np.ndarray] = [np.zeros(hole.shape, np.float32) for _ in range(3)]
     right, down, rim = ties
@@ -176,7 +158,7 @@ def meshes(hole: np.ndarray, pull: float = 1 / REACH**2) -> list[Mesh]:
     rim[1:] += known[:-1]
     rim[:-1] += known[1:]
     rim *= hole
-    mass = hole * np.float32(pull)
+    mass = (hole * pull).astype(np.float32)
     found = [Mesh(rim + mass, right, down)]
     # where a cell is held by its mass as firmly as by its neighbours, sweeps alone are quick
     while max(hole.shape) > COARSEST and mass.max() < 1:

@@ -104,9 +104,20 @@ def test_the_membrane_does_not_depend_on_the_number_of_threads():
     assert membrane(source, scales, Workers(3)).tobytes() == membrane(source, scales, WORKERS).tobytes()
 
 
-def level_of(picture: np.ndarray, hole: np.ndarray) -> Level:
+def level_of(picture: np.ndarray, hole: np.ndarray, texture: float = 1) -> Level:
     view = View(np.where(hole[:, :, None], np.float32(0), picture), hole)
-    return build_levels(view, coarsest_radius=2, texture=1, texture_reach=2, workers=WORKERS)[-1]
+    return build_levels(view, coarsest_radius=2, texture=texture, texture_reach=2, workers=WORKERS)[-1]
+
+
+def from_anywhere(level: Level, rng: np.random.Generator, side: int, rows: int, columns: int) -> np.ndarray:
+    """(N,) sources: blocks of this side from anywhere within the first rows and columns."""
+    y, x = np.divmod(level.pixels, level.width)
+    block = (y // side) * 20 + x // side
+    from_rows = rng.integers(2, rows - side + 2, 400)[block] + y % side
+    from_columns = rng.integers(2, columns, 400)[block] + x % side
+    label: np.ndarray = (from_rows * level.width + from_columns).astype(np.int32)
+    assert level.valid[label].all()
+    return label
 
 
 def copied(level: Level, label: np.ndarray) -> np.ndarray:
@@ -165,12 +176,7 @@ def test_grain_that_does_not_fit_leaves_no_tint(seed):
     picture = rng.normal(0, grain, (140, 180, 3)).astype(np.float32)
     hole = np.pad(oval(80, 100), ((30, 30), (40, 40)))
     level = level_of(picture, hole)
-    y, x = np.divmod(level.pixels, level.width)
-    block = (y // 12) * 20 + x // 12
-    rows = rng.integers(2, 14, 400)[block] + y % 12
-    columns = rng.integers(2, 160, 400)[block] + x % 12
-    label = (rows * level.width + columns).astype(np.int32)
-    assert level.valid[label].all()
+    label = from_anywhere(level, rng, 12, rows=24, columns=160)
     change = levelled(level, label, copied(level, label))
     broad = ndimage.uniform_filter(change, (15, 15, 0))
 
@@ -178,13 +184,23 @@ def test_grain_that_does_not_fit_leaves_no_tint(seed):
     assert np.abs(broad).max() < grain
 
 
-def test_rough_texture_is_left_as_it_is():
-    """No step shows in it, and levelling would only smooth it."""
+def test_rough_texture_stays_as_rough_and_gets_no_broad_tint():
+    """Blocks from anywhere in noise: large steps along every edge, all of them chance."""
     rng = np.random.default_rng(4)
-    rough = rng.uniform(-1, 1, (120, 160, 3)).astype(np.float32)
-    hole = np.zeros((120, 160), bool)
-    hole[40:80, 60:100] = True
-    level = level_of(rough, hole)
-    label = rng.choice(np.flatnonzero(level.valid), len(level.pixels)).astype(np.int32)
-    change = levelled(level, label, copied(level, label))[hole]
-    assert np.abs(change).mean() < 0.05 * rough.std()
+    rough = rng.uniform(-1, 1, (140, 180, 3)).astype(np.float32)
+    hole = np.zeros((140, 180), bool)
+    hole[40:100, 60:120] = True
+    level = level_of(rough, hole, texture=12)
+    label = from_anywhere(level, rng, 12, rows=24, columns=164)
+    values = copied(level, label)
+    change = levelled(level, label, values)
+    painted = np.zeros((140, 180))
+    painted[hole] = values[:, 0]
+    after = painted + change[:, :, 0]
+
+    def roughness(picture: np.ndarray) -> float:
+        return float(np.abs(np.diff(picture, axis=1))[40:100, 60:119].mean())
+
+    assert roughness(after) == pytest.approx(roughness(painted), rel=0.05)
+    assert np.std(after[hole]) == pytest.approx(np.std(painted[hole]), rel=0.1)
+    assert np.abs(ndimage.uniform_filter(change, (15, 15, 0))).max() < 0.5 * rough.std()

@@ -7,7 +7,7 @@ import pytest
 
 from eraser.canvas import View
 from eraser.engines.patch_levels import Workers, build_levels
-from eraser.engines.seams import in_common, level_seams
+from eraser.engines.seams import level_seams
 from eraser.geometry import Box, Size
 from eraser.pyramid import dilate
 
@@ -39,22 +39,6 @@ def test_a_piece_that_is_too_bright_takes_the_level_of_its_rim_where_the_hole_fi
 
     at_the_rim = hole & dilate(~hole, 1)
     assert np.abs(levelled[at_the_rim]).max() < 0.02
-
-
-def test_steps_that_agree_are_common_and_steps_that_differ_are_chance():
-    """Blocks with ten steps each: one colour whose steps all are 0.1, one whose steps are 0.1 or -0.1, as it comes."""
-    signs = np.random.default_rng(0).choice([-1, 1], (2, 6, 40, 10)).sum(axis=3)
-    sums = np.zeros((2, 6, 40, 5), np.float32)
-    sums[..., 0] = 10
-    sums[..., 1], sums[..., 2] = 1, 0.1 * signs
-    sums[..., 3:] = 0.1
-    common = in_common(sums)
-    assert np.allclose(common[..., 0], 0.1, atol=1e-4)
-    assert np.abs(common[..., 1]).max() < 0.02
-
-
-def test_where_no_pieces_meet_nothing_is_common():
-    assert not in_common(np.zeros((2, 3, 4, 7), np.float32)).any()
 
 
 def test_a_step_between_two_rough_pieces_goes_and_their_roughness_stays():
