@@ -423,23 +423,24 @@ def largest_steps(image, colours, hole, low, high, largest):
 
 @compiled(fastmath=True)
 def seam_steps(
-    image, values, colours, width, hole_index, label, plain, largest, rows, columns, low, high, tolerance, steps
+    image, values, colours, width, hole_index, label, plainness, largest, columns, low, high, tolerance, steps
 ):
     """For the hole's pixels in rows low:high, the sum over their four neighbours of (wanted - present) colour
     difference -> steps[k].
 
     image (n, C) known colours · values (N, C) the hole's · hole_index (n,): the row in values, -1 for known pixels
-    label (N,): where each pixel was copied from · rows, columns: where the hole's box begins and ends.
+    label (N,): the known pixel each was copied from · columns: the first with a hole pixel, and the one after the last.
 
-    Wanted is what the sources show between the two places; of two, the greater difference: the mean of two is weaker
-    than either, and would blur. Where both come from one place nothing is missing. Differences far above `tolerance`
-    are edges, and stay, but only in what is plain: plain (N,) is from 0, so rough that no edge can be told, to 1.
+    Wanted is what the sources show between the two places; of two, the greater difference (their mean is weaker, and
+    would blur), of two as great, their mean. Where both come from one place nothing is missing. Differences far above
+    `tolerance` are edges, and stay, but only in what is plain: plainness (N,) is from 0, so rough that no edge can be
+    told, to 1; at the rim the hole's side tells it.
     largest (rows, columns of STEP_BLOCKs): the largest step around there. As far as a step is larger than the largest
     around both sources (a known pixel is its own) it is no edge.
     """
     size = hole_index.size
     height = size // width
-    for y in range(max(low, rows[0]), min(high, rows[1])):
+    for y in range(low, high):
         for x in range(columns[0], columns[1]):
             pixel = y * width + x
             k = hole_index[pixel]
@@ -448,8 +449,6 @@ def seam_steps(
             source = label[k]
             for c in range(colours):
                 steps[k, c] = 0
-            if source < 0:
-                continue
             for side in range(4):
                 dy = 0 if side < 2 else (1 if side == 2 else -1)
                 dx = 0 if side >= 2 else (1 if side == 0 else -1)
@@ -463,21 +462,21 @@ def seam_steps(
                 theirs = False
                 back = 0
                 if other >= 0:
-                    if label[other] < 0 or label[other] == beyond:
+                    if label[other] == beyond:
                         continue
                     back = label[other] - shift
                     theirs = 0 <= back < size and hole_index[back] < 0 and 0 <= label[other] % width - dx < width
                 if not mine and not theirs:
                     continue
                 # from either side all must count the same, or corrections add up to tints
-                share = np.float32(1 if mine else 0)
+                own = np.float32(1 if mine else 0)
                 if mine and theirs:
-                    first = np.float32(0)
-                    second = np.float32(0)
+                    here_shows = np.float32(0)
+                    there_shows = np.float32(0)
                     for c in range(colours):
-                        first += (image[beyond, c] - image[source, c]) ** 2
-                        second += (image[label[other], c] - image[back, c]) ** 2
-                    share = np.float32(0.5 if first == second else (1 if first > second else 0))
+                        here_shows += (image[beyond, c] - image[source, c]) ** 2
+                        there_shows += (image[label[other], c] - image[back, c]) ** 2
+                    own = np.float32(0.5 if here_shows == there_shows else (1 if here_shows > there_shows else 0))
                 beside = np.int64(label[other]) if other >= 0 else np.int64(pixel + shift)
                 usual = max(
                     largest[source // width // STEP_BLOCK, source % width // STEP_BLOCK],
@@ -488,19 +487,20 @@ def seam_steps(
                 for turn in range(2):
                     for c in range(colours):
                         wanted = np.float32(0)
-                        if share > 0:
-                            wanted += share * (image[beyond, c] - image[source, c])
-                        if share < 1:
-                            wanted += (1 - share) * (image[label[other], c] - image[back, c])
+                        if own > 0:
+                            wanted += own * (image[beyond, c] - image[source, c])
+                        if own < 1:
+                            wanted += (np.float32(1) - own) * (image[label[other], c] - image[back, c])
                         there = values[other, c] if other >= 0 else image[pixel + shift, c]
                         missing = wanted - (there - values[k, c])
                         if turn == 0:
                             worst = max(worst, abs(missing))
                         else:
                             steps[k, c] += weight * missing
-                    ratio = min(worst, usual) / tolerance
-                    ratio *= min(plain[k], plain[other]) if other >= 0 else plain[k]
-                    weight = np.float32(1) / (np.float32(1) + ratio * ratio * ratio * ratio)
+                    if turn == 0:
+                        ratio = min(worst, usual) / tolerance
+                        ratio *= min(plainness[k], plainness[other]) if other >= 0 else plainness[k]
+                        weight = np.float32(1) / (np.float32(1) + ratio * ratio * ratio * ratio)
 
 
 @compiled(fastmath=True)

@@ -17,7 +17,7 @@ from eraser.engines.patch_fields import vote
 from eraser.engines.patch_levels import RADIUS, ROWS, Level, Workers, box_ratio
 from eraser.pyramid import dilate, even, push_pull
 
-PLAIN = 0.6  # of the texture channel: a clear sky has less, water about as much
+HALF_PLAIN = 0.6  # of the texture channel, above its least: a clear sky has less, water about as much
 REACH = 60.0  # pixels over which a correction dies away: without it small errors add up to tints
 ROUGH_REACH = 10.0  # where it is rough: there tints show, and broad steps do not
 CYCLES = 4  # of multigrid: each leaves a half of the error at worst, a fifth as a rule
@@ -65,15 +65,15 @@ def level_seams(
 ) -> Iterator[None]:
     """Take the steps between pieces out of the hole's values, in large holes a colour at a time; yields after each.
 
-    label (N,) int32: the source pixel each was copied from · values (N, >= C) float32, written to. Steps far above the
-    tolerance stay, as far as it is plain there, and the photo has such steps around the pieces' sources.
+    label (N,) int32: the known pixel each was copied from · values (N, >= C) float32, written to. Steps far above the
+    tolerance stay where it is plain, as far as the photo has such steps around the pieces' sources.
     """
-    plain = _plainness(level, label)
-    steps = _steps(level, label, values, plain, workers, tolerance)
+    plainness = _plainness(level, label)
+    steps = _steps(level, label, values, plainness, workers, tolerance)
     # one more pixel all round: those known ones hold the correction to 0
     crop = level.hole[level.hole_box.pad(1).clamp(level.box).slices]
     pull = np.zeros(crop.shape, np.float32)
-    pull[crop] = plain / REACH**2 + (1 - plain) / ROUGH_REACH**2
+    pull[crop] = plainness / REACH**2 + (1 - plainness) / ROUGH_REACH**2
     scales = meshes(crop, pull)
     # large holes one colour at a time, for a third of the memory
     together = level.colours if crop.size <= SMALL else 1
@@ -90,13 +90,13 @@ def _plainness(level: Level, label: np.ndarray) -> np.ndarray:
     edges cannot be told from seams there."""
     if level.image.shape[1] == level.colours:
         return np.ones(len(label), np.float32)
-    rough = (level.image[label, level.colours] + 1) / np.float32(PLAIN)
-    plain: np.ndarray = 1 / (1 + rough**2)
-    return plain
+    rough = (level.image[label, level.colours] + 1) / np.float32(HALF_PLAIN)
+    plainness: np.ndarray = 1 / (1 + rough**2)
+    return plainness
 
 
 def _steps(
-    level: Level, label: np.ndarray, values: np.ndarray, plain: np.ndarray, workers: Workers, tolerance: float
+    level: Level, label: np.ndarray, values: np.ndarray, plainness: np.ndarray, workers: Workers, tolerance: float
 ) -> np.ndarray:
     """What is missing between each of the hole's pixels and its neighbours: (N, C)."""
     hole_index = np.full(len(level.image), -1, np.int32)
@@ -112,16 +112,15 @@ def _steps(
             level.width,
             hole_index,
             label,
-            plain,
+            plainness,
             largest,
-            (box.y, box.y + box.height),
             (box.x, box.x + box.width),
-            low,
-            high,
+            box.y + low,
+            box.y + high,
             np.float32(tolerance),
             steps,
         ),
-        level.height,
+        box.height,
         ROWS,
     )
     return steps
@@ -143,10 +142,10 @@ def largest_steps_around(level: Level, workers: Workers) -> np.ndarray:
     return around
 
 
-def meshes(hole: np.ndarray, pull: np.ndarray | float) -> list[Mesh]:
+def meshes(hole: np.ndarray, pull: np.ndarray) -> list[Mesh]:
     """The hole at all scales, finest first; known pixels must be in the array to be felt, beyond it nothing is.
 
-    pull (H, W) or one for all: of each pixel to 0, by nothing but itself.
+    pull (H, W) float32: of each pixel to 0, by nothing but itself; above 0 in the hole.
     """
     known = ~hole
     ties: list[np.ndarray] = [np.zeros(hole.shape, np.float32) for _ in range(3)]
@@ -158,9 +157,9 @@ def meshes(hole: np.ndarray, pull: np.ndarray | float) -> list[Mesh]:
     rim[1:] += known[:-1]
     rim[:-1] += known[1:]
     rim *= hole
-    mass = (hole * pull).astype(np.float32)
+    mass = hole * pull
     found = [Mesh(rim + mass, right, down)]
-    # where a cell is held by its mass as firmly as by its neighbours, sweeps alone are quick
+    # once a cell is held by its mass as firmly as by its neighbours, sweeps alone are quick enough
     while max(hole.shape) > COARSEST and mass.max() < 1:
         # the middle of a cell twice as large is half a cell further from the rim
         rim, mass = _pool(rim / (1 + rim / 2)), _pool(mass)

@@ -18,13 +18,13 @@ PULL = 1 / 40**2
 WORKERS = Workers(1)
 
 
-def direct(source: np.ndarray, hole: np.ndarray, pull: float) -> np.ndarray:
+def direct(source: np.ndarray, hole: np.ndarray, pull: np.ndarray) -> np.ndarray:
     """(neighbours in the array + pull) u - (sum of u around) = -source in the hole, u = 0 on known pixels."""
     number = np.full(hole.shape, -1)
     number[hole] = np.arange(hole.sum())
     rows, columns, values = [], [], []
     for y, x in np.argwhere(hole):
-        centre = pull
+        centre = float(pull[y, x])
         for v, u in ((y, x + 1), (y, x - 1), (y + 1, x), (y - 1, x)):
             if 0 <= v < hole.shape[0] and 0 <= u < hole.shape[1]:
                 centre += 1
@@ -40,6 +40,10 @@ def direct(source: np.ndarray, hole: np.ndarray, pull: float) -> np.ndarray:
     for channel in range(source.shape[2]):
         surface[hole, channel] = spsolve(matrix, -source[hole, channel].astype(float))
     return surface
+
+
+def even(hole: np.ndarray) -> np.ndarray:
+    return np.full(hole.shape, PULL, np.float32)
 
 
 def oval(height: int, width: int) -> np.ndarray:
@@ -83,8 +87,8 @@ def sources(hole: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("hole", HOLES.values(), ids=HOLES)
 def test_the_membrane_is_within_six_percent_of_the_direct_solution(hole):
     source = sources(hole)
-    surface = membrane(source, meshes(hole, PULL), WORKERS)
-    expected = direct(source, hole, PULL)
+    surface = membrane(source, meshes(hole, even(hole)), WORKERS)
+    expected = direct(source, hole, even(hole))
     assert not surface[~hole].any()
     # the step along the whole rim is the hardest, steps and noise inside are found nearly exactly
     for channel, tolerance in enumerate((0.02, 0.02, 0.02, 0.06)):
@@ -92,15 +96,23 @@ def test_the_membrane_is_within_six_percent_of_the_direct_solution(hole):
         assert wrong <= tolerance * np.abs(expected[:, :, channel]).max() + 1e-7
 
 
+def test_the_membrane_is_held_more_firmly_in_one_half_than_in_the_other():
+    hole = HOLES["oval"]
+    pull = np.full(hole.shape, 1 / 60**2, np.float32)
+    pull[:, 25:] = 1 / 10**2
+    surface, expected = membrane(sources(hole), meshes(hole, pull), WORKERS), direct(sources(hole), hole, pull)
+    assert np.abs(surface - expected).max() <= 0.06 * np.abs(expected).max()
+
+
 def test_a_membrane_without_sources_is_flat():
     hole = HOLES["ragged"]
-    assert not membrane(np.zeros((*hole.shape, 3), np.float32), meshes(hole, PULL), WORKERS).any()
+    assert not membrane(np.zeros((*hole.shape, 3), np.float32), meshes(hole, even(hole)), WORKERS).any()
 
 
 def test_the_membrane_does_not_depend_on_the_number_of_threads():
     hole = np.pad(oval(300, 200), 1)
     source = sources(hole)
-    scales = meshes(hole, PULL)
+    scales = meshes(hole, even(hole))
     assert membrane(source, scales, Workers(3)).tobytes() == membrane(source, scales, WORKERS).tobytes()
 
 
@@ -113,8 +125,8 @@ def from_anywhere(level: Level, rng: np.random.Generator, side: int, rows: int, 
     """(N,) sources: blocks of this side from anywhere within the first rows and columns."""
     y, x = np.divmod(level.pixels, level.width)
     block = (y // side) * 20 + x // side
-    from_rows = rng.integers(2, rows - side + 2, 400)[block] + y % side
-    from_columns = rng.integers(2, columns, 400)[block] + x % side
+    from_rows = rng.integers(2, rows - side + 1, 400)[block] + y % side
+    from_columns = rng.integers(2, columns - side + 1, 400)[block] + x % side
     label: np.ndarray = (from_rows * level.width + from_columns).astype(np.int32)
     assert level.valid[label].all()
     return label
@@ -176,7 +188,7 @@ def test_grain_that_does_not_fit_leaves_no_tint(seed):
     picture = rng.normal(0, grain, (140, 180, 3)).astype(np.float32)
     hole = np.pad(oval(80, 100), ((30, 30), (40, 40)))
     level = level_of(picture, hole)
-    label = from_anywhere(level, rng, 12, rows=24, columns=160)
+    label = from_anywhere(level, rng, 12, rows=25, columns=171)
     change = levelled(level, label, copied(level, label))
     broad = ndimage.uniform_filter(change, (15, 15, 0))
 
@@ -191,7 +203,7 @@ def test_rough_texture_stays_as_rough_and_gets_no_broad_tint():
     hole = np.zeros((140, 180), bool)
     hole[40:100, 60:120] = True
     level = level_of(rough, hole, texture=12)
-    label = from_anywhere(level, rng, 12, rows=24, columns=164)
+    label = from_anywhere(level, rng, 12, rows=25, columns=175)
     values = copied(level, label)
     change = levelled(level, label, values)
     painted = np.zeros((140, 180))
@@ -203,4 +215,4 @@ def test_rough_texture_stays_as_rough_and_gets_no_broad_tint():
 
     assert roughness(after) == pytest.approx(roughness(painted), rel=0.05)
     assert np.std(after[hole]) == pytest.approx(np.std(painted[hole]), rel=0.1)
-    assert np.abs(ndimage.uniform_filter(change, (15, 15, 0))).max() < 0.5 * rough.std()
+    assert np.abs(ndimage.uniform_filter(change, (15, 15, 0))).max() < 0.38 * rough.std()

@@ -33,7 +33,7 @@ def test_a_piece_that_is_too_bright_takes_the_level_of_its_rim_where_the_hole_fi
     assert not hole.reshape(-1)[label].any(), "the piece comes from known pixels"
     values = np.full((len(level.pixels), 4), 0.1, np.float32)
 
-    list(level_seams(level, label, values, workers, tolerance=0.5))
+    list(level_seams(level, label, values, workers, tolerance=0.3))
     levelled = np.zeros(hole.shape, np.float32)
     levelled[hole] = values[:, 0]
 
@@ -62,7 +62,7 @@ def test_a_step_between_two_rough_pieces_goes_and_their_roughness_stays():
         return float(beside[1] - beside[0])
 
     before, rough = step(), values[:, 0].std()
-    list(level_seams(level, label, values, workers, tolerance=0.5))
+    list(level_seams(level, label, values, workers, tolerance=0.3))
     assert before > 0.15
     assert abs(step()) < 0.35 * before
     assert values[:, 0].std() > 0.75 * rough
@@ -92,12 +92,36 @@ def test_a_step_larger_than_any_around_goes_however_large_and_an_edge_as_the_pho
         return float(np.mean(values[column == 120, 0]) - np.mean(values[column == 119, 0]))
 
     before = step()
-    list(level_seams(level, label, values, workers, tolerance=0.5))
+    list(level_seams(level, label, values, workers, tolerance=0.3))
     assert before > 1
     if stays:
         assert step() > 0.95 * before
     else:
         assert abs(step()) < 0.2
+
+
+def test_in_rough_texture_an_edge_cannot_be_told_and_goes():
+    """As above with noise: a dark side and a light one, and what meets in the hole comes from beside their edge."""
+    rng = np.random.default_rng(1)
+    picture = np.where(np.arange(240) < 120, -0.45, 0.45)[None, :, None] + rng.normal(0, 0.12, (160, 240, 1))
+    picture = np.repeat(picture, 3, axis=2).astype(np.float32)
+    hole = np.zeros((160, 240), bool)
+    hole[20:60, 80:160] = True
+    view = View(np.where(hole[:, :, None], np.float32(0), picture), hole)
+    workers = Workers(1)
+    level = build_levels(view, coarsest_radius=2, texture=12, texture_reach=2, workers=workers)[-1]
+    row, column = np.divmod(level.pixels, level.width)
+    label = ((row + 60) * level.width + column + np.where(column < 120, -4, 4)).astype(np.int32)
+    values = level.image[label].copy()
+
+    def step() -> float:
+        beside = [values[(column >= low) & (column < low + 3), 0].mean() for low in (117, 120)]
+        return float(beside[1] - beside[0])
+
+    before = step()
+    list(level_seams(level, label, values, workers, tolerance=0.3))
+    assert before > 0.8
+    assert abs(step()) < 0.35 * before
 
 
 @pytest.mark.parametrize("known_edges", [True, False])
@@ -115,6 +139,6 @@ def test_at_the_rim_the_known_side_tells_of_edges_too(known_edges):
     level = build_levels(view, coarsest_radius=2, texture=12, texture_reach=2, workers=workers)[-1]
     values = np.full((len(level.pixels), 4), -0.8, np.float32)
     label = (level.pixels - 80).astype(np.int32)
-    list(level_seams(level, label, values, workers, tolerance=0.5))
+    list(level_seams(level, label, values, workers, tolerance=0.3))
     changed = values[(level.pixels % level.width == 139) & (np.abs(level.pixels // level.width - 60) < 8), 0] + 0.8
     assert np.all(changed < 0.1) if known_edges else np.all(changed > 0.5)
