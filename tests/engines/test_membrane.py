@@ -10,12 +10,11 @@ import pytest
 from scipy import ndimage, sparse
 from scipy.sparse.linalg import spsolve
 
-from eraser.canvas import View
-from eraser.engines.patch_levels import Level, Workers, build_levels
+from eraser.engines.patch_levels import Level, Workers
 from eraser.engines.seams import level_seams, membrane, meshes
+from tests.engines.finest import WORKERS, level_of
 
 PULL = 1 / 40**2
-WORKERS = Workers(1)
 
 
 def direct(source: np.ndarray, hole: np.ndarray, pull: np.ndarray) -> np.ndarray:
@@ -114,11 +113,6 @@ def test_the_membrane_does_not_depend_on_the_number_of_threads():
     source = sources(hole)
     scales = meshes(hole, even(hole))
     assert membrane(source, scales, Workers(3)).tobytes() == membrane(source, scales, WORKERS).tobytes()
-
-
-def level_of(picture: np.ndarray, hole: np.ndarray, texture: float = 1) -> Level:
-    view = View(np.where(hole[:, :, None], np.float32(0), picture), hole)
-    return build_levels(view, coarsest_radius=2, texture=texture, texture_reach=2, workers=WORKERS)[-1]
 
 
 def from_anywhere(level: Level, rng: np.random.Generator, side: int, rows: int, columns: int) -> np.ndarray:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eraser.canvas import View
-from eraser.engines.patch_levels import Workers, build_levels
 from eraser.engines.seams import level_seams
 from eraser.geometry import Box, Size
 from eraser.pyramid import dilate
+from tests.engines.finest import WORKERS, level_of
 
 SIZE = Size(120, 90)
 
@@ -26,14 +25,12 @@ def test_a_piece_that_is_too_bright_takes_the_level_of_its_rim_where_the_hole_fi
     """
     hole = np.zeros((SIZE.height, SIZE.width), bool)
     hole[box.slices] = True
-    view = View(np.zeros((*hole.shape, 3), np.float32), hole)
-    workers = Workers(1)
-    level = build_levels(view, coarsest_radius=2, texture=1, texture_reach=2, workers=workers)[-1]
+    level = level_of(np.zeros((*hole.shape, 3), np.float32), hole)
     label = (level.pixels + shift).astype(np.int32)
     assert not hole.reshape(-1)[label].any(), "the piece comes from known pixels"
     values = np.full((len(level.pixels), 4), 0.1, np.float32)
 
-    list(level_seams(level, label, values, workers, tolerance=0.3))
+    list(level_seams(level, label, values, WORKERS, tolerance=0.3))
     levelled = np.zeros(hole.shape, np.float32)
     levelled[hole] = values[:, 0]
 
@@ -50,9 +47,7 @@ def test_a_step_between_two_rough_pieces_goes_and_their_roughness_stays():
     picture[:, 150:] += 0.1
     hole = np.zeros((120, 240), bool)
     hole[40:80, 100:140] = True
-    view = View(np.where(hole[:, :, None], np.float32(0), picture), hole)
-    workers = Workers(1)
-    level = build_levels(view, coarsest_radius=2, texture=12, texture_reach=2, workers=workers)[-1]
+    level = level_of(picture, hole, texture=12)
     column = level.pixels % level.width
     label = (level.pixels + np.where(column < 120, -60, 60)).astype(np.int32)
     values = level.image[label].copy()
@@ -62,7 +57,7 @@ def test_a_step_between_two_rough_pieces_goes_and_their_roughness_stays():
         return float(beside[1] - beside[0])
 
     before, rough = step(), values[:, 0].std()
-    list(level_seams(level, label, values, workers, tolerance=0.3))
+    list(level_seams(level, label, values, WORKERS, tolerance=0.3))
     assert before > 0.15
     assert abs(step()) < 0.35 * before
     assert values[:, 0].std() > 0.75 * rough
@@ -81,9 +76,7 @@ def test_a_step_larger_than_any_around_goes_however_large_and_an_edge_as_the_pho
     picture = np.broadcast_to(light[None, :, None], (160, 240, 3)).astype(np.float32)
     hole = np.zeros((160, 240), bool)
     hole[20:60, 80:160] = True
-    view = View(np.where(hole[:, :, None], np.float32(0), picture), hole)
-    workers = Workers(1)
-    level = build_levels(view, coarsest_radius=2, texture=12, texture_reach=2, workers=workers)[-1]
+    level = level_of(picture, hole, texture=12)
     row, column = np.divmod(level.pixels, level.width)
     label = ((row + 60) * level.width + column + np.where(column < 120, -aside, aside)).astype(np.int32)
     values = level.image[label].copy()
@@ -92,7 +85,7 @@ def test_a_step_larger_than_any_around_goes_however_large_and_an_edge_as_the_pho
         return float(np.mean(values[column == 120, 0]) - np.mean(values[column == 119, 0]))
 
     before = step()
-    list(level_seams(level, label, values, workers, tolerance=0.3))
+    list(level_seams(level, label, values, WORKERS, tolerance=0.3))
     assert before > 1
     if stays:
         assert step() > 0.95 * before
@@ -107,9 +100,7 @@ def test_in_rough_texture_an_edge_cannot_be_told_and_goes():
     picture = np.repeat(picture, 3, axis=2).astype(np.float32)
     hole = np.zeros((160, 240), bool)
     hole[20:60, 80:160] = True
-    view = View(np.where(hole[:, :, None], np.float32(0), picture), hole)
-    workers = Workers(1)
-    level = build_levels(view, coarsest_radius=2, texture=12, texture_reach=2, workers=workers)[-1]
+    level = level_of(picture, hole, texture=12)
     row, column = np.divmod(level.pixels, level.width)
     label = ((row + 60) * level.width + column + np.where(column < 120, -4, 4)).astype(np.int32)
     values = level.image[label].copy()
@@ -119,7 +110,7 @@ def test_in_rough_texture_an_edge_cannot_be_told_and_goes():
         return float(beside[1] - beside[0])
 
     before = step()
-    list(level_seams(level, label, values, workers, tolerance=0.3))
+    list(level_seams(level, label, values, WORKERS, tolerance=0.3))
     assert before > 0.8
     assert abs(step()) < 0.35 * before
 
@@ -134,11 +125,9 @@ def test_at_the_rim_the_known_side_tells_of_edges_too(known_edges):
         picture[40:80, 142] = -0.8  # a dark line beside the hole
     hole = np.zeros((120, 240), bool)
     hole[40:80, 110:140] = True
-    view = View(np.where(hole[:, :, None], np.float32(0), picture), hole)
-    workers = Workers(1)
-    level = build_levels(view, coarsest_radius=2, texture=12, texture_reach=2, workers=workers)[-1]
+    level = level_of(picture, hole, texture=12)
     values = np.full((len(level.pixels), 4), -0.8, np.float32)
     label = (level.pixels - 80).astype(np.int32)
-    list(level_seams(level, label, values, workers, tolerance=0.3))
+    list(level_seams(level, label, values, WORKERS, tolerance=0.3))
     changed = values[(level.pixels % level.width == 139) & (np.abs(level.pixels // level.width - 60) < 8), 0] + 0.8
     assert np.all(changed < 0.1) if known_edges else np.all(changed > 0.5)
