@@ -21,11 +21,13 @@ from eraser.canvas import Canvas, View
 from eraser.engines import registry
 from eraser.engines.base import Progress
 from eraser.engines.edges import draw_edges
+from eraser.engines.lending import lend
 from eraser.engines.patch import PatchEngine, Scale
 from eraser.engines.patch_denoiser import Recipe, sharpness_of
 from eraser.engines.patch_fields import Painting, sharpest_sources
 from eraser.engines.patch_levels import Workers
 from eraser.engines.patch_progress import State, Tracker, shown
+from eraser.engines.repeats import find_repeats
 from eraser.geometry import Box
 from eraser.masks import to_hole
 from eraser.pictures import Picture
@@ -146,6 +148,7 @@ def steps() -> None:
     after.paste(to_image(final), (window.box.x, window.box.y))
     save(grid([photo, after], 2), "badge")
     save(road(), "edges")
+    save(bricks(), "repeats")
 
 
 def road() -> Image.Image:
@@ -167,6 +170,29 @@ def road() -> Image.Image:
     shown = [np.where(view.hole[:, :, None], filling, view.pixels) for filling in (paint, *fillings)]
     shown.insert(1, half.repeat(2, axis=0).repeat(2, axis=1))
     return grid([crop(values, close, 1) for values in shown], 4)
+
+
+def bricks() -> Image.Image:
+    """A drawn wall with a hole: the hole, the first warped picture, the filling without it, and with it."""
+    number = list(SCENE_HOLES).index("bricks")
+    case = scene_case("bricks", SCENE_HOLES["bricks"], number)
+    (window,) = windows(case.hole)
+    view, _ = Canvas(case.image, case.hole).view(window.box)
+    maps = find_repeats(view.pixels, view.hole, Recipe().repeats)
+    print(f"repeats: {len(maps)} in the wall of bricks")
+    lent = lend(view.pixels, view.hole, maps, scales=1)
+    assert lent is not None, "the wall repeats itself"
+    paint = np.array(demo.PAINT) / 127.5 - 1
+    y, x = np.nonzero(view.hole)
+    warped = np.where(view.hole[:, :, None], paint, view.pixels)
+    pictures = [warped.copy()]
+    warped[y, x] = np.where(lent.unknown[y + lent.offset, x, None], paint, lent.pixels[y + lent.offset, x])
+    pictures.append(warped)
+    for repeats in (0, Recipe().repeats):
+        engine = PatchEngine(registry.ENTRIES["patch"].info, recipe=Recipe(repeats=repeats))
+        pictures.append(np.where(view.hole[:, :, None], run(engine.fill(view, seed=0)), view.pixels))
+    close = window.target.relative_to(window.box).pad(24).clamp(view.size.box)
+    return grid([crop(values, close, 1) for values in pictures], 4)
 
 
 def show(view: View, state: State) -> np.ndarray:

@@ -21,11 +21,13 @@ import numpy as np
 from eraser.canvas import View
 from eraser.engines.base import EngineInfo, Progress
 from eraser.engines.edges import draw_edges
+from eraser.engines.lending import Lent, lend
 from eraser.engines.patch_denoiser import ColourNoise, PatchDenoiser, Recipe, sharpness_of, walk
 from eraser.engines.patch_fields import Painting, finer_field, random_field, sharpest_sources, smooth_start, vote
 from eraser.engines.patch_levels import Level, Workers, level_steps, redraw
 from eraser.engines.patch_progress import State, Tracker
 from eraser.engines.patch_small import ALONE, MOST_TARGETS, paint_small
+from eraser.engines.repeats import find_repeats
 from eraser.engines.seams import level_rim, level_seams
 from eraser.machine import usable_processors
 from eraser.pyramid import push_pull
@@ -52,20 +54,19 @@ class PatchEngine:
     def fill(self, view: View, *, seed: int, prompt: str | None = None) -> Generator[Progress, None, np.ndarray]:
         """Paint where `view.hole` is True: the Engine contract. There is no prompt to take."""
         recipe = self._recipe
-        levels = yield from level_steps(
-            view,
-            coarsest_radius=recipe.coarsest_radius,
-            texture=recipe.texture,
-            texture_reach=recipe.texture_reach,
-            workers=self._workers,
-        )
+        repeats = self._workers.aside(lambda: find_repeats(view.pixels, view.hole, recipe.repeats))
+        levels = yield from self._levels(view)
         if not levels:  # nowhere a whole known patch: a smooth continuation is all there is to say
             smooth = push_pull(view.pixels, (~view.hole).astype(np.float32))
             yield Progress(1.0, "a smooth continuation")
             return smooth
-        yield Progress(0.0, "looking at the edges")
-        # edges are drawn below the full size, because what is drawn has no texture
-        small = [level for level in levels[:-1] if len(level.targets) <= recipe.edge_targets]
+        yield Progress(0.0, "looking at edges and repetitions")
+        lent = lend(view.pixels, view.hole, repeats(), len(levels))
+        if lent is not None:
+            levels = yield from self._levels(view, lent)
+        # edges are drawn below the full size, because what is drawn has no texture; what is lent brings its own
+        below = levels[:-1] if lent is None else []
+        small = [level for level in below if len(level.targets) <= recipe.edge_targets]
         stages, drawing = self._draw_edges(small)
         every = stages + levels[len(small) :]
         scales = [Scale(index, level, self._step_count(every, index)) for index, level in enumerate(every)]
@@ -84,15 +85,37 @@ class PatchEngine:
                 best = yield from tracker.told(descent)
             coarse, best = len(stages), (yield from self._undraw(drawing, small[-1], best, rng, tracker))
         left = scales[coarse:]
-        del levels, small, stages, every, several, scales  # finer scales need the memory of the coarser ones
+        del (
+            lent,
+            levels,
+            below,
+            small,
+            stages,
+            every,
+            several,
+            scales,
+        )  # finer scales need the memory of the coarser ones
         finest = yield from tracker.told(self._descend(taken_out(left), best, rng, self._workers))
         level = finest.level
         del best
         finished = yield from self._finish(finest, tracker)
-        result = view.pixels.reshape(len(level.image), -1).copy()
+        result = view.pixels.reshape(level.hole.size, -1).copy()
         result[level.pixels] = np.clip(finished, -1, 1)
         yield Progress(1.0, "seams levelled")
         return result.reshape(view.pixels.shape)
+
+    def _levels(self, view: View, lent: Lent | None = None) -> Generator[Progress, None, list[Level]]:
+        recipe = self._recipe
+        return (
+            yield from level_steps(
+                view,
+                coarsest_radius=recipe.coarsest_radius,
+                texture=recipe.texture,
+                texture_reach=recipe.texture_reach,
+                workers=self._workers,
+                lent=lent,
+            )
+        )
 
     def _start(
         self, scales: list[Scale], seed: int, count: int, tracker: Tracker
@@ -130,11 +153,11 @@ class PatchEngine:
         if not levels:
             return levels, None
         level = levels[-1]
-        picture = level.image.reshape(level.height, level.width, -1)
+        picture = level.picture
         drawn, picture = draw_edges(picture, level.hole, level.colours)
         if not drawn.any():
             return levels, None
-        return redraw(levels, picture, drawn, self._recipe.coarsest_radius), picture.reshape(level.image.shape)
+        return redraw(levels, picture, drawn, self._recipe.coarsest_radius), picture.reshape(level.hole.size, -1)
 
     def _undraw(
         self,
@@ -222,7 +245,7 @@ def finish(
     sharpness = sharpness_of(recipe.last_sharpness, level.typical_cost)
     label = sharpest_sources(level, painting.field, workers, decay=recipe.rim_decay, sharpness=sharpness)
     yield tracker.finish(0.2)
-    values = level_rim(level, painting.field, painting.values, workers)
+    values = level_rim(level, painting.field, painting.values, workers, tolerance=recipe.seam_tolerance)
     yield tracker.finish(0.4)
     seams = level_seams(level, label, values, workers, tolerance=recipe.seam_tolerance)
     for done, _ in enumerate(seams, start=1):

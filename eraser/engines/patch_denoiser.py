@@ -35,6 +35,7 @@ class Recipe:
     sweeps: int = 1
     reach: int = 64  # pixels that random search goes from the best source so far at finer scales; 0 for everywhere
     edge_targets: int = 10_000  # the finest scale with so few patches is where edges are drawn; 0 for none
+    repeats: int = 4  # pictures that are warped to the hole, where the photo repeats itself; 0 for none
     rim_decay: float = 2.2  # a vote weighs this much less per pixel that its patch lies further inside
     repetition: float = 0.1  # penalty on often used sources, in median patch distances per doubling
     foreign: float = 1.0  # penalty on sources less like the rim than the rim is like itself, in patch distances
@@ -126,6 +127,7 @@ class PatchDenoiser:
                 penalties,
                 run_shift,
                 away,
+                level.lending,
                 self._reach,
                 1,
                 backward,

@@ -29,19 +29,19 @@ class Painting:
 
 
 def random_field(level: Level, rng: np.random.Generator) -> np.ndarray:
-    field = np.full(len(level.image), -1, np.int32)
+    field = np.full(level.hole.size, -1, np.int32)
     field[level.targets] = _random_sources(level, rng)
     return field
 
 
 def finer_field(painting: Painting, level: Level, rng: np.random.Generator) -> np.ndarray:
     """The painting's field at the next finer level: same offsets, doubled."""
-    field = np.full(len(level.image), -1, np.int32)
+    field = np.full(level.hole.size, -1, np.int32)
     coarse = painting.level
     kernels.upsample_field(
         painting.field,
         coarse.width,
-        len(coarse.image),
+        coarse.hole.size,
         level.targets,
         level.width,
         len(level.image),
@@ -54,8 +54,8 @@ def finer_field(painting: Painting, level: Level, rng: np.random.Generator) -> n
 
 def smooth_start(level: Level) -> np.ndarray:
     """The surroundings continued smoothly into the hole: (N, C + 1)."""
-    picture = level.image.reshape(level.height, level.width, -1)
-    return push_pull(picture, (~level.hole).astype(np.float32)).reshape(level.image.shape)[level.pixels]
+    picture = level.picture
+    return push_pull(picture, (~level.hole).astype(np.float32)).reshape(level.hole.size, -1)[level.pixels]
 
 
 def vote(
@@ -112,4 +112,4 @@ def sharpest_sources(
 
 
 def _random_sources(level: Level, rng: np.random.Generator) -> np.ndarray:
-    return rng.choice(np.flatnonzero(level.valid), len(level.targets)).astype(np.int32)
+    return rng.choice(np.flatnonzero(level.valid[: level.hole.size]), len(level.targets)).astype(np.int32)

@@ -34,6 +34,8 @@ SIDE = 2 * RADIUS + 1
 CHANNELS = 4
 CELL_SHIFT = 3  # how often sources are used is counted in runs of 8 pixels
 AWAY_SHIFT = 20  # binary places of the penalty per pixel number between a target and its source
+ELSEWHERE = 60_000  # patch distance, by which a lent source is preferred: 12 of 255 in each value of a patch
+KNOWN, NOTHING = -1, -2  # of pixels that are not the hole's: in `seam_steps`
 STEP_BLOCK = 8  # pixels across, of whose steps the largest is kept
 DEPTH_UNIT = 8  # rim distances are kept in eighths of a pixel
 ROUGH = np.float32(0.5)  # of the texture channel, above its least, from which votes are as sharp as can be
@@ -107,6 +109,15 @@ def next_random(state):
     return state
 
 
+@njit(inline="always")
+def extra(source, target, own, usage, run_shift, away, elsewhere):
+    """What a source costs besides its patch's distance."""
+    penalty = usage[source >> run_shift]
+    if source < own:
+        penalty += np.int32(away * abs(np.int64(source) - target) >> AWAY_SHIFT) + elsewhere
+    return penalty
+
+
 @compiled(fastmath=True)
 def search(
     features,
@@ -121,6 +132,7 @@ def search(
     usage,
     run_shift,
     away,
+    lending,
     radius,
     everywhere,
     backward,
@@ -133,10 +145,12 @@ def search(
     cost        int32, distance of each target's patch to its source; recomputed first if `rescore`
     valid       bool over sources · usage: int32 penalty per run of 2^run_shift sources
     away        penalty per pixel number between target and source, in 2^-AWAY_SHIFT: in effect one per row
+    lending     int64: pixel numbers from a target to its source in the first lent picture, from there to the next,
+                and how many there are. Others' lent sources are never tried; its own is preferred by ELSEWHERE
     radius      of the first random ring, halved down to 1; 0 for none · everywhere: uniform tries per target
     """
     stride = np.int64(width * CHANNELS)
-    sources = valid.size
+    sources, own = valid.size, old.size
     state = np.uint32(seed)
     step = -1 if backward else 1
     first, last = targets[low], targets[high - 1]
@@ -147,7 +161,22 @@ def search(
         distance = cost[target]
         if rescore:
             distance = patch_distance(features, stride, place, np.int64(best) * CHANNELS, np.int32(2147483647))
-        score = distance + usage[best >> run_shift] + np.int32(away * abs(np.int64(best) - target) >> AWAY_SHIFT)
+        lends = False
+        for picture in range(lending[2]):
+            source = np.int64(target) + lending[0] + picture * lending[1]
+            lends |= source < sources and valid[source]
+        elsewhere = np.int32(ELSEWHERE if lends else 0)
+        score = distance + extra(best, target, own, usage, run_shift, away, elsewhere)
+        for picture in range(lending[2]):
+            source = np.int64(target) + lending[0] + picture * lending[1]
+            if source >= sources or source == best or not valid[source]:
+                continue
+            penalty = extra(source, target, own, usage, run_shift, away, elsewhere)
+            if penalty >= score:
+                continue
+            found = patch_distance(features, stride, place, source * CHANNELS, score - penalty)
+            if found + penalty < score:
+                best, distance, score = np.int32(source), found, found + penalty
         for neighbour in range(2):
             shift = step if neighbour == 0 else step * width
             beside = target - shift
@@ -159,7 +188,7 @@ def search(
             source += shift
             if source < 0 or source >= sources or source == best or not valid[source]:
                 continue
-            penalty = usage[source >> run_shift] + np.int32(away * abs(np.int64(source) - target) >> AWAY_SHIFT)
+            penalty = extra(source, target, own, usage, run_shift, away, elsewhere)
             if penalty >= score:
                 continue
             found = patch_distance(features, stride, place, np.int64(source) * CHANNELS, score - penalty)
@@ -176,12 +205,12 @@ def search(
                 source = np.int64(best) + down * width + across
                 reach >>= 1
             else:
-                source = np.int64(state) * sources >> 32
+                source = np.int64(state) * own >> 32
                 tries -= 1
             # a step over the left or right edge lands in the next row: still a source, so nothing to prevent
-            if source < 0 or source >= sources or not valid[source]:
+            if source < 0 or source >= own or not valid[source]:
                 continue
-            penalty = usage[source >> run_shift] + np.int32(away * abs(np.int64(source) - target) >> AWAY_SHIFT)
+            penalty = extra(source, target, own, usage, run_shift, away, elsewhere)
             if penalty >= score:
                 continue
             found = patch_distance(features, stride, place, source * CHANNELS, score - penalty)
@@ -423,18 +452,32 @@ def largest_steps(image, colours, hole, low, high, largest):
 
 @compiled(fastmath=True)
 def seam_steps(
-    image, values, colours, width, hole_index, label, plainness, largest, columns, low, high, tolerance, steps
+    image,
+    values,
+    colours,
+    width,
+    first_lent,
+    hole_index,
+    label,
+    plainness,
+    largest,
+    columns,
+    low,
+    high,
+    tolerance,
+    steps,
 ):
     """For the hole's pixels in rows low:high, the sum over their four neighbours of (wanted - present) colour
     difference -> steps[k].
 
-    image (n, C) known colours · values (N, C) the hole's · hole_index (n,): the row in values, -1 for known pixels
+    image (n, C) known colours · values (N, C) the hole's · hole_index (n,): the row in values, or KNOWN or NOTHING
     label (N,): the known pixel each was copied from · columns: the first with a hole pixel, and the one after the last.
 
     Wanted is what the sources show between the two places; of two, the greater difference (their mean is weaker, and
     would blur), of two as great, their mean. Where both come from one place nothing is missing. Differences far above
     `tolerance` are edges, and stay, but only in what is plain: plainness (N,) is from 0, so rough that no edge can be
-    told, to 1; at the rim the hole's side tells it.
+    told, to 1; at the rim the hole's side tells it. Between two lent sources, which are those from first_lent on, none
+    stays: they show the same in other light.
     largest (rows, columns of STEP_BLOCKs): the largest step around there. As far as a step is larger than the largest
     around both sources (a known pixel is its own) it is no edge.
     """
@@ -458,14 +501,16 @@ def seam_steps(
                 other = hole_index[pixel + shift]
                 # beside the image's left and right edge there is nothing, though the next number is a pixel
                 beyond = source + shift if 0 <= source % width + dx < width else -1
-                mine = 0 <= beyond < size and hole_index[beyond] < 0
+                mine = 0 <= beyond < size and hole_index[beyond] == KNOWN
                 theirs = False
                 back = 0
+                if other == NOTHING:
+                    continue
                 if other >= 0:
                     if label[other] == beyond:
                         continue
                     back = label[other] - shift
-                    theirs = 0 <= back < size and hole_index[back] < 0 and 0 <= label[other] % width - dx < width
+                    theirs = 0 <= back < size and hole_index[back] == KNOWN and 0 <= label[other] % width - dx < width
                 if not mine and not theirs:
                     continue
                 # from either side all must count the same, or corrections add up to tints
@@ -498,7 +543,11 @@ def seam_steps(
                         else:
                             steps[k, c] += weight * missing
                     if turn == 0:
-                        ratio = min(worst, usual) / tolerance
+                        ratio = (
+                            min(worst, usual) / tolerance
+                            if source < first_lent or beside < first_lent
+                            else np.float32(0)
+                        )
                         ratio *= min(plainness[k], plainness[other]) if other >= 0 else plainness[k]
                         weight = np.float32(1) / (np.float32(1) + ratio * ratio * ratio * ratio)
 

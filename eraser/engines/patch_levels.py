@@ -15,6 +15,7 @@ import numpy as np
 from eraser.canvas import View
 from eraser.engines import patch_kernels as kernels
 from eraser.engines.base import Progress
+from eraser.engines.lending import Lent
 from eraser.geometry import Box
 from eraser.pyramid import dilate, double, halve, halve_weighted
 from eraser.window import tighten
@@ -38,6 +39,10 @@ class Workers:
         self._threads = threads
         self._pool: ThreadPoolExecutor | None = None
         self._owner = 0
+
+    def aside(self, work: Callable[[], Result]) -> Callable[[], Result]:
+        """Begin this in another thread, where there is one; returns what waits for the result."""
+        return work if self._threads == 1 else self._running().submit(work).result
 
     def _running(self) -> ThreadPoolExecutor:
         if self._pool is None or self._owner != os.getpid():  # threads do not survive a fork
@@ -76,7 +81,7 @@ class Level:
     height: int
     width: int
     colours: int
-    image: np.ndarray  # (n, C + 1) float32, the colours and the texture channel, 0 under the hole; CMYK has no texture
+    image: np.ndarray  # (n, C + 1) float32, the colours and the texture channel, 0 where unknown; CMYK has no texture
     hole: np.ndarray  # (H, W) bool
     valid: np.ndarray  # (n,) bool: centres of patches without a hole pixel, the sources
     targets: np.ndarray  # (T,) int32: centres of patches with one
@@ -84,6 +89,8 @@ class Level:
     depth: np.ndarray  # (n,) int16: distance to the rim, in kernels.DEPTH_UNITs
     source_count: int
     layered: float = 0.0  # 0 to 1: how much of how rough the picture is around the hole depends on the row alone
+    lent: np.ndarray | None = None  # (rows, W) bool, what is known in the rows below the picture; see `lending`
+    places: tuple[int, int, int] = (0, 0, 0)  # rows to a place's first lent source, and to the next; how many
     foreign: np.ndarray | None = None  # (n,) int32: how much less like the rim a source is than the rim is like itself
     cost: np.ndarray = field(init=False)  # (n,) int32: distance of each target's patch to its source
 
@@ -103,7 +110,18 @@ class Level:
     @property
     def colour_image(self) -> np.ndarray:
         """(H, W, C): a view of the colours."""
-        return self.image.reshape(self.height, self.width, -1)[:, :, : self.colours]
+        return self.picture[:, :, : self.colours]
+
+    @property
+    def picture(self) -> np.ndarray:
+        """(H, W, C + 1): a view of the image without what is lent."""
+        return self.image[: self.hole.size].reshape(self.height, self.width, -1)
+
+    @property
+    def lending(self) -> np.ndarray:
+        """`places` in pixel numbers, as the search wants them: (3,) int64."""
+        offset, period, count = self.places
+        return np.array([offset * self.width, period * self.width, count], np.int64)
 
     @functools.cached_property
     def grain(self) -> float:
@@ -123,14 +141,20 @@ class Level:
 
 
 def level_steps(
-    view: View, *, coarsest_radius: float, texture: float, texture_reach: int, workers: Workers
+    view: View,
+    *,
+    coarsest_radius: float,
+    texture: float,
+    texture_reach: int,
+    workers: Workers,
+    lent: Lent | None = None,
 ) -> Generator[Progress, None, list[Level]]:
     """Levels from the coarsest to the full size, each half the next; empty where none has enough known patches.
 
     coarsest_radius: how thick, in pixels, the hole is at most at the coarsest level. texture: the weight of the texture
     channel, which tells how rough the full-size picture is around a pixel: sources are told apart by it (Newson et al.
     2014), and because it is taken from the full size at every level, what is sharp and what is out of focus are
-    different things from the first step on.
+    different things from the first step on. lent: the view with sources below.
     """
     here = Progress(0.0, "looking at the surroundings")
     yield here
@@ -138,20 +162,27 @@ def level_steps(
     depth = _rim_depth(hole)
     thickness = depth.max() / kernels.DEPTH_UNIT
     yield here
-    energy, known = _gradient_energy(image, hole, workers)
+    count = 1 + max(0, math.ceil(math.log2(max(1.0, thickness / coarsest_radius))))
+    height, unknown = len(hole), hole
+    if lent:
+        image, unknown, count = lent.pixels, lent.unknown, min(count, lent.scales)
+    energy, known = _gradient_energy(image, unknown, workers)
     levels: list[Level] = []
-    for index in range(1 + max(0, math.ceil(math.log2(max(1.0, thickness / coarsest_radius))))):
+    for index in range(count):
         yield here
         if index:
             one = np.broadcast_to(np.float32(1), energy.shape)
             energy, known = (halve_weighted(part[:, :, None], one)[0][:, :, 0] for part in (energy, known))
             yield here
-            image, hole = halve(image, hole)
-            depth = _rim_depth(hole)
+            image, unknown = halve(image, unknown)
+            height = (height + 1) // 2
+            depth = _rim_depth(unknown[:height])
             yield here
         rough = _texture(energy, known, texture, texture_reach, workers)[:, :, None]
         yield here
-        level = _level(image, hole, depth, rough if image.shape[2] < kernels.CHANNELS else rough[:, :, :0])
+        level = _level(image, unknown, height, depth, rough if image.shape[2] < kernels.CHANNELS else rough[:, :, :0])
+        if lent:
+            level.places = lent.offset >> index, lent.period >> index, lent.count
         if level.source_count < LEAST_SOURCES or not len(level.targets):
             break
         if len(level.image) <= FOREIGN_PIXELS:
@@ -165,11 +196,22 @@ def level_steps(
 
 
 def build_levels(
-    view: View, *, coarsest_radius: float, texture: float, texture_reach: int, workers: Workers
+    view: View,
+    *,
+    coarsest_radius: float,
+    texture: float,
+    texture_reach: int,
+    workers: Workers,
+    lent: Lent | None = None,
 ) -> list[Level]:
     """`level_steps`, all at once."""
     steps = level_steps(
-        view, coarsest_radius=coarsest_radius, texture=texture, texture_reach=texture_reach, workers=workers
+        view,
+        coarsest_radius=coarsest_radius,
+        texture=texture,
+        texture_reach=texture_reach,
+        workers=workers,
+        lent=lent,
     )
     while True:
         try:
@@ -192,7 +234,7 @@ def redraw(levels: list[Level], picture: np.ndarray, drawn: np.ndarray, coarsest
             picture, hole = halve(picture, hole)
         depth = _rim_depth(hole)
         colours, texture = picture[:, :, : level.colours], picture[:, :, level.colours :]
-        with_hole = _level(colours, hole, depth, texture)
+        with_hole = _level(colours, hole, len(hole), depth, texture)
         if not len(with_hole.targets):
             break
         with_hole.valid, with_hole.source_count, with_hole.foreign = level.valid, level.source_count, level.foreign
@@ -212,7 +254,7 @@ def layering(level: Level) -> float:
     """
     rows = level.hole_box.slices[0]
     known = ~level.hole[rows]
-    texture = level.image[:, level.colours :].reshape(*level.hole.shape, -1)[rows]
+    texture = level.picture[rows, :, level.colours :]
     if not texture.size or known.sum() < KNOWN_BESIDE * len(known):
         return 0.0
     texture = np.where(known, texture[:, :, 0], 0).astype(np.float64)
@@ -247,7 +289,7 @@ def _foreignness(level: Level, workers: Workers) -> np.ndarray:
     What is painted should be of the place: without this, a piece of something far away that happens to lie before the
     same background is as good as that background.
     """
-    near = level.valid.reshape(level.hole.shape) & dilate(level.hole, 2 * RADIUS + 2)
+    near = level.valid[: level.hole.size].reshape(level.hole.shape) & dilate(level.hole, 2 * RADIUS + 2)
     rim = np.flatnonzero(near).astype(np.int32)
     distance = np.zeros(len(level.image), np.int32)
     if len(rim) < 2:
@@ -263,24 +305,27 @@ def _foreignness(level: Level, workers: Workers) -> np.ndarray:
     return np.maximum(distance - int(usual), 0)
 
 
-def _level(image: np.ndarray, hole: np.ndarray, depth: np.ndarray, texture: np.ndarray) -> Level:
-    """texture (H, W, 1), or (H, W, 0) where there is no room for it."""
-    height, width, colours = image.shape
-    inner = np.zeros_like(hole)
+def _level(image: np.ndarray, unknown: np.ndarray, height: int, depth: np.ndarray, texture: np.ndarray) -> Level:
+    """image (R, W, C) and unknown (R, W), of which the first `height` rows are the picture and the rest are lent;
+    texture (R, W, 1), or (R, W, 0) where there is no room for it."""
+    rows, width, colours = image.shape
+    hole = unknown[:height]
+    inner = np.zeros_like(unknown)
     inner[RADIUS : height - RADIUS, RADIUS : width - RADIUS] = True
-    touching = dilate(hole, RADIUS)
-    valid = inner & ~touching
+    inner[height : rows - RADIUS, RADIUS : width - RADIUS] = True
+    valid = inner & ~dilate(unknown, RADIUS)
     return Level(
         height=height,
         width=width,
         colours=colours,
-        image=np.concatenate([image, texture], axis=2).reshape(height * width, -1),
+        image=np.concatenate([image, texture], axis=2).reshape(rows * width, -1),
         hole=hole,
         valid=valid.ravel(),
-        targets=np.flatnonzero(inner & touching).astype(np.int32),
+        targets=np.flatnonzero(inner[:height] & dilate(hole, RADIUS)).astype(np.int32),
         pixels=np.flatnonzero(hole).astype(np.int32),
         depth=depth.ravel(),
         source_count=int(np.count_nonzero(valid)),
+        lent=None if rows == height else ~unknown[height:],
     )
 
 

@@ -37,7 +37,7 @@ class Mesh:
     down: np.ndarray
 
 
-def level_rim(level: Level, field: np.ndarray, values: np.ndarray, workers: Workers) -> np.ndarray:
+def level_rim(level: Level, field: np.ndarray, values: np.ndarray, workers: Workers, *, tolerance: float) -> np.ndarray:
     """The hole's values less the broad colour step along the rim, carried smoothly inward: (N, C + 1) float32.
 
     What the patches would put on the rim's known side is compared with what stands there.
@@ -50,11 +50,13 @@ def level_rim(level: Level, field: np.ndarray, values: np.ndarray, workers: Work
     told = vote(level, places, field, workers, decay=1.0)
     seen = np.isfinite(told).all(axis=1)
     known = np.zeros(ring.shape, np.float32)
-    known[ring] = seen
+    # a large difference is one of what is seen, not of light
+    worst = np.abs(level.image[places, : level.colours] - told[:, : level.colours]).max(axis=1, initial=0)
+    known[ring] = np.where(seen, 1 / (1 + (worst / tolerance) ** 4), 0)
     levelled = values.copy()
     for channel in range(level.colours):  # one at a time: a third of the memory
         step = np.zeros(ring.shape, np.float32)
-        step[ring] = np.where(seen, level.image[places, channel] - told[:, channel], 0)
+        step[ring] = np.where(seen, known[ring] * (level.image[places, channel] - told[:, channel]), 0)
         smooth = np.where(known > 0, box_ratio(step, known, 2 * RADIUS, workers), 0)
         levelled[:, channel] += push_pull(smooth[:, :, None], known)[:, :, 0][hole]
     return levelled
@@ -73,7 +75,7 @@ def level_seams(
     # one more pixel all round: those known ones hold the correction to 0
     crop = level.hole[level.hole_box.pad(1).clamp(level.box).slices]
     pull = np.zeros(crop.shape, np.float32)
-    pull[crop] = plainness / REACH**2 + (1 - plainness) / ROUGH_REACH**2
+    pull[crop] = REACH ** (-2 * plainness) * ROUGH_REACH ** (-2 * (1 - plainness))
     scales = meshes(crop, pull)
     # large holes one colour at a time, for a third of the memory
     together = level.colours if crop.size <= SMALL else 1
@@ -99,7 +101,9 @@ def _steps(
     level: Level, label: np.ndarray, values: np.ndarray, plainness: np.ndarray, workers: Workers, tolerance: float
 ) -> np.ndarray:
     """What is missing between each of the hole's pixels and its neighbours: (N, C)."""
-    hole_index = np.full(len(level.image), -1, np.int32)
+    hole_index = np.full(len(level.image), kernels.KNOWN, np.int32)
+    if level.lent is not None:
+        hole_index[level.hole.size :][~level.lent.ravel()] = kernels.NOTHING
     hole_index[level.pixels] = np.arange(len(level.pixels), dtype=np.int32)
     steps = np.empty((len(level.pixels), level.colours), np.float32)
     largest = largest_steps_around(level, workers)
@@ -110,6 +114,7 @@ def _steps(
             values,
             level.colours,
             level.width,
+            level.hole.size,
             hole_index,
             label,
             plainness,
@@ -131,10 +136,11 @@ def largest_steps_around(level: Level, workers: Workers) -> np.ndarray:
     it: (rows, columns of blocks) float32."""
     from scipy import ndimage
 
-    rows, columns = (-(-side // kernels.STEP_BLOCK) for side in (level.height, level.width))
+    unknown = level.hole if level.lent is None else np.concatenate([level.hole, ~level.lent])
+    rows, columns = (-(-side // kernels.STEP_BLOCK) for side in unknown.shape)
     largest = np.empty((rows, columns), np.float32)
     workers.each(
-        lambda _, low, high: kernels.largest_steps(level.image, level.colours, level.hole, low, high, largest),
+        lambda _, low, high: kernels.largest_steps(level.image, level.colours, unknown, low, high, largest),
         rows,
         ROWS // kernels.STEP_BLOCK,
     )

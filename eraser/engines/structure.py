@@ -189,8 +189,8 @@ class GuidedDenoiser:
 
 def trust_in(level: Level, sigma: float, carrying: Carrying, workers: Workers) -> np.ndarray:
     """How well the photo's patches stand for what the level was painted with, for each pixel of its hole: (N,)."""
-    squares = np.zeros(len(level.image), np.float32)
-    targets = np.zeros(len(level.image), np.float32)
+    squares = np.zeros(level.hole.size, np.float32)
+    targets = np.zeros(level.hole.size, np.float32)
     # the noise that was added for the search is no difference
     noise = 3 / kernels.CHANNELS * (127.5 * sigma) ** 2
     squares[level.targets] = np.maximum(0, level.cost[level.targets] / PATCH_VALUES - noise)

@@ -32,7 +32,8 @@ class Case:
     hole: np.ndarray  # (H, W) bool
     valid: np.ndarray  # (H, W) bool: sources
     wanted: np.ndarray  # (H, W) bool: targets
-    features: np.ndarray  # (H, W, CHANNELS) uint8
+    features: np.ndarray  # (R, W, CHANNELS) uint8: the picture's, and below them those of the lent pictures
+    lent: np.ndarray  # (R - H, W) bool: sources in the lent pictures, each as high as the picture
 
     @property
     def targets(self) -> np.ndarray:
@@ -45,6 +46,19 @@ class Case:
     @property
     def sources(self) -> np.ndarray:
         return np.flatnonzero(self.valid).astype(np.int32)
+
+    @property
+    def all_valid(self) -> np.ndarray:
+        return np.concatenate([self.valid, self.lent]).ravel()
+
+    @property
+    def lending(self) -> np.ndarray:
+        return np.array([self.hole.size, self.hole.size, len(self.lent) // self.height], np.int64)
+
+    def lent_to(self, target: int) -> list[int]:
+        """The sources that are offered to this target alone."""
+        places = range(target + self.hole.size, self.all_valid.size, self.hole.size)
+        return [place for place in places if self.all_valid[place]]
 
     def place(self, index: int) -> Place:
         return divmod(int(index), self.width)
@@ -66,7 +80,7 @@ class Case:
         return np.tanh(values).astype(np.float32)
 
 
-def make_case(seed: int, *, side: int = 18) -> Case:
+def make_case(seed: int, *, side: int = 18, lent: int = 0) -> Case:
     """Reproducible; holes touch each border and corner in some of the seeds."""
     rng = np.random.default_rng(seed)
     while True:
@@ -82,8 +96,9 @@ def make_case(seed: int, *, side: int = 18) -> Case:
                 valid[y, x], wanted[y, x] = not touches, touches
         if valid.sum() >= 2 and wanted.any():
             # few different values, so that ties happen
-            features = rng.integers(0, 4, (height, width, kernels.CHANNELS)).astype(np.uint8) * 80
-            return Case(rng, int(height), int(width), hole, valid, wanted, features)
+            features = rng.integers(0, 4, ((1 + lent) * height, width, kernels.CHANNELS)).astype(np.uint8) * 80
+            lent_valid = np.tile(wanted, (lent, 1)) & (rng.random((lent * height, width)) < 0.6)
+            return Case(rng, int(height), int(width), hole, valid, wanted, features, lent_valid)
 
 
 def patch(image: np.ndarray, centre: Place) -> np.ndarray:
@@ -161,7 +176,7 @@ class Sweep:
     @classmethod
     def of(cls, case: Case, **settings) -> Sweep:
         shift = int(case.rng.integers(0, 4))
-        runs = ((case.height * case.width) >> shift) + 1
+        runs = (case.all_valid.size >> shift) + 1
         chosen = {
             "usage": case.rng.integers(0, 60_000, runs).astype(np.int32) * int(case.rng.integers(0, 2)),
             "run_shift": shift,
@@ -174,8 +189,12 @@ class Sweep:
         }
         return cls(**(chosen | settings))
 
-    def penalty(self, target: int, source: int) -> int:
-        return int(self.usage[source >> self.run_shift]) + int(self.away * abs(source - target) / 2**20)
+    def penalty(self, case: Case, target: int, source: int) -> int:
+        penalty = int(self.usage[source >> self.run_shift])
+        if source < case.hole.size:
+            penalty += int(self.away * abs(source - target) / 2**20)
+            penalty += kernels.ELSEWHERE * bool(case.lent_to(target))
+        return penalty
 
 
 def run_search(case: Case, sweep: Sweep, old: np.ndarray, new: np.ndarray, cost: np.ndarray, low: int, high: int):
@@ -188,10 +207,11 @@ def run_search(case: Case, sweep: Sweep, old: np.ndarray, new: np.ndarray, cost:
         old=old,
         new=new,
         cost=cost,
-        valid=case.valid.ravel(),
+        valid=case.all_valid,
         usage=sweep.usage,
         run_shift=sweep.run_shift,
         away=sweep.away,
+        lending=case.lending,
         radius=sweep.radius,
         everywhere=sweep.everywhere,
         backward=sweep.backward,
@@ -214,7 +234,7 @@ def swept(case: Case, sweep: Sweep, old: np.ndarray, cost: np.ndarray, strips: i
 def slow_search(case: Case, sweep: Sweep, old: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """One strip, in the words of the PatchMatch paper."""
     size, width = old.size, case.width
-    valid = case.valid.ravel()
+    valid = case.all_valid
     new, cost = np.full_like(old, -1), np.zeros_like(old)
     state = sweep.seed
     targets = [int(target) for target in case.targets]
@@ -224,16 +244,19 @@ def slow_search(case: Case, sweep: Sweep, old: np.ndarray) -> tuple[np.ndarray, 
 
         def score(source: int, target=target) -> int:
             distance = slow_distance(case.features, case.place(target), case.place(source))
-            return distance + sweep.penalty(target, source)
+            return distance + sweep.penalty(case, target, source)
 
         best = int(old[target])
+        for source in case.lent_to(target):
+            if score(source) < score(best):
+                best = source
         for shift in (step, step * width):
             beside = target - shift
             if not 0 <= beside < size:
                 continue
             guide = int(new[beside] if low <= beside <= high else old[beside])
             source = guide + shift
-            if guide >= 0 and 0 <= source < size and valid[source] and score(source) < score(best):
+            if guide >= 0 and 0 <= source < len(valid) and valid[source] and score(source) < score(best):
                 best = source
         rings = []
         reach = sweep.radius
@@ -253,18 +276,23 @@ def slow_search(case: Case, sweep: Sweep, old: np.ndarray) -> tuple[np.ndarray, 
             if 0 <= source < size and valid[source] and score(source) < score(best):
                 best = source
         new[target] = best
-        cost[target] = score(best) - sweep.penalty(target, best)
+        cost[target] = score(best) - sweep.penalty(case, target, best)
     return new, cost
 
 
+@pytest.mark.parametrize("lent", [0, 2])
 @pytest.mark.parametrize("seed", CASES)
-def test_search_does_what_its_twin_does(seed):
-    case = make_case(seed)
+def test_search_does_what_its_twin_does(seed, lent):
+    case = make_case(seed, lent=lent)
     sweep = Sweep.of(case)
     old = case.random_field()
     cost = case.true_costs(old)
     expected, expected_cost = slow_search(case, sweep, old)
     field, found_cost = swept(case, sweep, old, cost)
+    if lent:  # now some targets have lent sources, which are offered to their neighbours
+        old, cost = field, found_cost
+        expected, expected_cost = slow_search(case, sweep, old)
+        field, found_cost = swept(case, sweep, old, cost)
     assert np.array_equal(field, expected)
     assert np.array_equal(found_cost[case.targets], expected_cost[case.targets])
 
@@ -287,7 +315,7 @@ def test_search_never_makes_a_match_worse_and_tells_its_true_distance(seed, stri
     assert np.array_equal(cost[case.targets], case.true_costs(field)[case.targets])
 
     def scores(of: np.ndarray) -> np.ndarray:
-        penalties = [sweep.penalty(int(target), int(of[target])) for target in case.targets]
+        penalties = [sweep.penalty(case, int(target), int(of[target])) for target in case.targets]
         return case.true_costs(of)[case.targets] + penalties
 
     assert (scores(field) <= scores(old)).all()
@@ -597,6 +625,8 @@ def slow_seam_steps(
     plainness: np.ndarray,
     largest: np.ndarray,
     tolerance: float,
+    nothing: np.ndarray,
+    first_lent: int,
 ) -> dict[Place, np.ndarray]:
     """Wanted minus present differences to the four neighbours, summed for each of the hole's places: (C,) each."""
     picture = image.reshape(case.height, case.width, -1)[:, :, :colours].astype(float)
@@ -607,7 +637,7 @@ def slow_seam_steps(
 
     def known(place: Place) -> bool:
         inside = 0 <= place[0] < case.height and 0 <= place[1] < case.width
-        return inside and not case.hole[place]
+        return inside and not case.hole[place] and not nothing[place]
 
     def usual(source: Place) -> float:
         return float(largest[source[0] // kernels.STEP_BLOCK, source[1] // kernels.STEP_BLOCK])
@@ -616,7 +646,7 @@ def slow_seam_steps(
     for here, source in came_from.items():
         for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
             there = here[0] + dy, here[1] + dx
-            if not (0 <= there[0] < case.height and 0 <= there[1] < case.width):
+            if not (0 <= there[0] < case.height and 0 <= there[1] < case.width) or nothing[there]:
                 continue
             beyond = source[0] + dy, source[1] + dx
             shown = [picture[beyond] - picture[source]] if known(beyond) else []
@@ -636,6 +666,8 @@ def slow_seam_steps(
             missing = wanted - (painted[there] - painted[here])
             step = min(np.abs(missing).max(), max(usual(source), usual(theirs)))
             step *= min(plain[here], plain.get(there, 1))
+            if all(y * case.width + x >= first_lent for y, x in (source, theirs)):
+                step = 0.0  # both are lent
             sums[here] += missing / (1 + (step / tolerance) ** 4)
     return sums
 
@@ -648,9 +680,10 @@ def test_seam_steps_are_what_the_sources_show_and_the_painting_lacks(seed, colou
     if seed % 2:
         image = np.round(image * 8) / 8  # so that many differences are equally great
     image[case.pixels] = 0
-    index = np.full(image.shape[0], -1, np.int32)
+    nothing = ~case.hole & (case.rng.random(case.hole.shape) < (0.2 if seed % 3 == 0 else 0))
+    index = np.where(nothing, kernels.NOTHING, kernels.KNOWN).astype(np.int32).ravel()
     index[case.pixels] = np.arange(len(case.pixels))
-    known = np.flatnonzero(~case.hole.ravel())
+    known = np.flatnonzero(~(case.hole | nothing))
     # runs of neighbours with one offset, as copied pieces are, from anywhere in the image, its border too
     label = case.rng.choice(known, len(case.pixels)).astype(np.int32)
     for k in range(1, len(label)):
@@ -663,6 +696,7 @@ def test_seam_steps_are_what_the_sources_show_and_the_painting_lacks(seed, colou
     blocks = [-(-side // kernels.STEP_BLOCK) for side in (case.height, case.width)]
     largest = case.rng.choice([0.02, 0.1, 0.5], blocks).astype(np.float32)
     plainness = case.rng.choice([0.01, 0.5, 1], len(label)).astype(np.float32)
+    first_lent = case.hole.size // int(case.rng.integers(1, 3))
     middle = box.y + box.height // 2
     for low, high in ((box.y, middle), (middle, box.y + box.height)):
         kernels.seam_steps(
@@ -670,6 +704,7 @@ def test_seam_steps_are_what_the_sources_show_and_the_painting_lacks(seed, colou
             values=values,
             colours=colours,
             width=case.width,
+            first_lent=first_lent,
             hole_index=index,
             label=label,
             plainness=plainness,
@@ -680,7 +715,7 @@ def test_seam_steps_are_what_the_sources_show_and_the_painting_lacks(seed, colou
             tolerance=np.float32(0.2),
             steps=steps,
         )
-    expected = slow_seam_steps(case, image, values, colours, label, plainness, largest, 0.2)
+    expected = slow_seam_steps(case, image, values, colours, label, plainness, largest, 0.2, nothing, first_lent)
     assert np.allclose(steps, [expected[case.place(pixel)] for pixel in case.pixels], atol=1e-4)
 
 
