@@ -17,9 +17,10 @@ from eraser.pyramid import dilate, push_pull
 from eraser.window import tighten
 
 LEAST_SHOWN = 0.75  # of the hole, by all of them together
-MARGIN = 1.5  # pixels of the coarsest scale around the hole, that are warped as well
-MOST_PIXELS = 6_000_000  # lent: 16 bytes and more each
+MARGIN = 1.5  # pixels of the coarsest scale around the hole that are warped as well
+MOST_PIXELS = 6_000_000  # lent, of the view's whole width: some 40 bytes each
 CLEAR = 3  # pixels to the nearest unknown one: as far as the cubic spline's ringing is seen
+OTHER = 0.3  # in the range [-1, 1], from the usual difference: a half is other light, and a half another thing
 TONE = 15  # pixels of the searched picture over which the difference in tone is a mean
 
 
@@ -29,7 +30,7 @@ class Lent:
 
     pixels (R, W, C) float32, 0 where unknown · unknown (R, W) bool, in the photo its hole · offset: rows from a place
     to where its source stands in the first warped picture · period: rows from there to the next · count: of them.
-    scales: how often, less one, all these can be halved.
+    Scales: so many there are, each half the next, at which all these are whole numbers.
     """
 
     pixels: np.ndarray
@@ -53,22 +54,24 @@ def lend(pixels: np.ndarray, hole: np.ndarray, maps: list[np.ndarray], scales: i
     frame = Box(0, 0, width, height)
     tight = tighten(hole, frame)
     assert tight is not None, "there is a hole"
-    smaller = shrinkage(hole)
-    around = tight.pad(max(REACH * smaller, round(MARGIN * align))).clamp(frame)
+    factor = shrinkage(hole)
+    around = tight.pad(max(REACH * factor, round(MARGIN * align))).clamp(frame)
     box = Box.between(around.x, around.y // align * align, around.right, around.bottom)
     period = _up(box.height, align) + align  # a row of nothing at the coarsest scale
     top = _up(height, align) + align
     maps = maps[: MOST_PIXELS // (period * width)]
+    if not maps:
+        return None
     warped = _warped(pixels, hole, maps, box)
     hidden = hole[box.slices]
-    shown = np.any([np.zeros(hidden.shape, bool), *(known for _, known in warped)], axis=0)
+    shown = np.any([known for _, known in warped], axis=0)
     if np.sum(shown & hidden) < LEAST_SHOWN * hidden.sum():
         return None
     everything = np.zeros((top + period * len(maps), width, colours), np.float32)
     unknown = np.ones(everything.shape[:2], bool)
     everything[:height], unknown[:height] = pixels, hole
     for index, (picture, known) in enumerate(warped):
-        picture = picture + _tone(pixels[box.slices], hidden, picture, known, smaller)
+        picture = picture + _tone(pixels[box.slices], hidden, picture, known, factor)
         rows = slice(top + index * period, top + index * period + box.height)
         everything[rows, box.x : box.right] = np.where(known[:, :, None], np.clip(picture, -1, 1), 0)
         unknown[rows, box.x : box.right] = ~known
@@ -93,14 +96,18 @@ def _warped(
     return warped
 
 
-def _tone(here: np.ndarray, hole: np.ndarray, shown: np.ndarray, known: np.ndarray, smaller: int) -> np.ndarray:
+def _tone(here: np.ndarray, hole: np.ndarray, shown: np.ndarray, known: np.ndarray, factor: int) -> np.ndarray:
     """What makes a warped picture of the same brightness as its new surroundings, carried smoothly into the hole."""
     from scipy import ndimage
 
-    ring = known & ~hole & (ndimage.distance_transform_edt(~hole) <= REACH * smaller)
-    reach = TONE * smaller, TONE * smaller
-    weight = ndimage.uniform_filter(ring.astype(np.float32), reach)
-    difference = ndimage.uniform_filter(np.where(ring[:, :, None], here - shown, 0), (*reach, 0))
+    ring = known & ~hole & (ndimage.distance_transform_edt(~hole) <= REACH * factor)
+    reach = TONE * factor, TONE * factor
+    difference = np.where(ring[:, :, None], here - shown, 0)
+    # what is far from the rest is another thing, not other light
+    usual = np.median(difference[ring], axis=0) if ring.any() else np.zeros(here.shape[2])
+    share = (ring / (1 + (np.abs(difference - usual).max(axis=2) / OTHER) ** 4)).astype(np.float32)
+    weight = ndimage.uniform_filter(share, reach)
+    difference = ndimage.uniform_filter(difference * share[:, :, None], (*reach, 0))
     return push_pull(difference / np.maximum(weight, 1e-6)[:, :, None], ring.astype(np.float32))
 
 

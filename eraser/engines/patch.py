@@ -54,19 +54,19 @@ class PatchEngine:
     def fill(self, view: View, *, seed: int, prompt: str | None = None) -> Generator[Progress, None, np.ndarray]:
         """Paint where `view.hole` is True: the Engine contract. There is no prompt to take."""
         recipe = self._recipe
-        repeats = self._workers.aside(lambda: find_repeats(view.pixels, view.hole, recipe.repeats))
+        maps = find_repeats(view.pixels, view.hole, recipe.repeats)
         levels = yield from self._levels(view)
         if not levels:  # nowhere a whole known patch: a smooth continuation is all there is to say
             smooth = push_pull(view.pixels, (~view.hole).astype(np.float32))
             yield Progress(1.0, "a smooth continuation")
             return smooth
         yield Progress(0.0, "looking at edges and repetitions")
-        lent = lend(view.pixels, view.hole, repeats(), len(levels))
+        lent = lend(view.pixels, view.hole, maps, len(levels))
         if lent is not None:
+            del levels  # which would stand beside the larger ones until they are built
             levels = yield from self._levels(view, lent)
         # edges are drawn below the full size, because what is drawn has no texture; what is lent brings its own
-        below = levels[:-1] if lent is None else []
-        small = [level for level in below if len(level.targets) <= recipe.edge_targets]
+        small = [level for level in levels[:-1] if len(level.targets) <= recipe.edge_targets and lent is None]
         stages, drawing = self._draw_edges(small)
         every = stages + levels[len(small) :]
         scales = [Scale(index, level, self._step_count(every, index)) for index, level in enumerate(every)]
@@ -85,16 +85,7 @@ class PatchEngine:
                 best = yield from tracker.told(descent)
             coarse, best = len(stages), (yield from self._undraw(drawing, small[-1], best, rng, tracker))
         left = scales[coarse:]
-        del (
-            lent,
-            levels,
-            below,
-            small,
-            stages,
-            every,
-            several,
-            scales,
-        )  # finer scales need the memory of the coarser ones
+        del levels, small, stages, every, several, scales, lent  # finer scales need the memory of the coarser ones
         finest = yield from tracker.told(self._descend(taken_out(left), best, rng, self._workers))
         level = finest.level
         del best

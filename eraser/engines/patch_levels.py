@@ -40,10 +40,6 @@ class Workers:
         self._pool: ThreadPoolExecutor | None = None
         self._owner = 0
 
-    def aside(self, work: Callable[[], Result]) -> Callable[[], Result]:
-        """Begin this in another thread, where there is one; returns what waits for the result."""
-        return work if self._threads == 1 else self._running().submit(work).result
-
     def _running(self) -> ThreadPoolExecutor:
         if self._pool is None or self._owner != os.getpid():  # threads do not survive a fork
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="eraser")
@@ -185,7 +181,7 @@ def level_steps(
             level.places = lent.offset >> index, lent.period >> index, lent.count
         if level.source_count < LEAST_SOURCES or not len(level.targets):
             break
-        if len(level.image) <= FOREIGN_PIXELS:
+        if level.hole.size <= FOREIGN_PIXELS:
             level.foreign = _foreignness(level, workers)
         levels.append(level)
     if levels:
@@ -302,7 +298,9 @@ def _foreignness(level: Level, workers: Workers) -> np.ndarray:
         512,
     )
     usual = np.quantile(distance[np.setdiff1d(rim, examples, assume_unique=True)], 0.9)
-    return np.maximum(distance - int(usual), 0)
+    excess = np.maximum(distance - int(usual), 0)
+    excess[level.hole.size :] = 0  # what is lent has been compared with the rim as a whole
+    return excess
 
 
 def _level(image: np.ndarray, unknown: np.ndarray, height: int, depth: np.ndarray, texture: np.ndarray) -> Level:

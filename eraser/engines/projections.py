@@ -14,6 +14,7 @@ MOST_STRETCH = 2.0  # a map may enlarge or shrink so many times, in any directio
 EVEN = 15  # pixels over which brightness is evened out before pictures are compared
 STEPS = 8  # of an alignment
 LEAST_SEEN = 200  # pixels that an alignment needs
+KEPT_IN_SIGHT = 0.5  # of the most that were seen: errors are to shrink, not what is compared
 ROBUST = 2.0  # median errors at which an error counts a half
 DAMPING = 1e-4  # of the normal equations' diagonal
 
@@ -92,16 +93,19 @@ def aligned(grey: np.ndarray, matrix: np.ndarray, ring: np.ndarray, box: Box) ->
     here = grey[box.slices]
     entries = matrix @ np.linalg.inv(unit)
     entries = entries / entries[2, 2]
-    best, least = matrix, np.inf
+    best, least, enough = matrix, np.inf, float(LEAST_SEEN)
     for _ in range(STEPS):
         factor = entries[2, 0] * u + entries[2, 1] * v + 1
+        if not factor.min() > 0:  # the horizon has come into the box
+            break
         across = (entries[0, 0] * u + entries[0, 1] * v + entries[0, 2]) / factor
         down = (entries[1, 0] * u + entries[1, 1] * v + entries[1, 2]) / factor
         shown = ndimage.map_coordinates(grey, [down, across], order=1, cval=np.nan)
         seen = np.isfinite(shown)
         both = ring & ndimage.binary_erosion(seen)
-        if np.count_nonzero(both) < LEAST_SEEN:
+        if np.count_nonzero(both) < enough:
             break
+        enough = max(enough, KEPT_IN_SIGHT * np.count_nonzero(both))
         error = (evened(shown, both) - evened(here, both))[both]
         wrong = float(np.mean(error**2))
         if wrong < least:
@@ -122,7 +126,7 @@ def aligned(grey: np.ndarray, matrix: np.ndarray, ring: np.ndarray, box: Box) ->
             normal / np.outer(size, size) + DAMPING * np.eye(len(size)), -(weighted.T @ error) / size
         )
         entries = entries + np.append(step / size, 0).reshape(3, 3)
-    return best / best[2, 2]
+    return best
 
 
 def evened(image: np.ndarray, seen: np.ndarray) -> np.ndarray:

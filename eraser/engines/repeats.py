@@ -27,6 +27,7 @@ CLIPPED = 0.25  # of a descriptor's length: one strong edge must not be all of i
 PARTS = 12  # of the picture along each side, that corners are spread over
 CORNERS = 1500
 NEAR = 300  # corners around the hole
+MOST_MATCHES = 700  # in all, those most alike: each is compared with each other
 MATCHES = 4  # for each of them
 ALIKE = 0.8  # cosine between descriptors of corners that match
 SAME = 6.0  # pixels within which a corner is not another one
@@ -34,11 +35,12 @@ STRETCH = 0.22  # two matches support each other if they are moved alike, but fo
 TOLERANCE = 1.5  # pixels that a match may lie off its map
 LEAST_CORNERS = 10  # that agree on a map
 TRIED = 12  # maps
+FAILURES = 3  # one after the other, after which there is hardly any more to be found
 REACH = 12  # pixels around the hole that must be alike
 LEAST_RING = 0.25  # of them that a map must show
 LIKENESS = 0.7  # correlation there, of evened pictures
-ASIDE = 5.0  # pixels to any side, by which a map moved shows less likeness, at least by
-DISTINCT = 0.15  # so much: what is the same all along a line does not tell where along it one is
+ASIDE = 5.0  # pixels, there where the same is seen; moved by these to any side, a map shows what is less like,
+DISTINCT = 0.15  # at least by this: what is the same all along a line does not tell where along it one is
 PROMISING = 0.45  # before a map is aligned
 ALIGNED = 6  # maps at most
 MISSES = 3  # of them that may turn out unlike, before giving up
@@ -104,20 +106,25 @@ def find_repeats(pixels: np.ndarray, hole: np.ndarray, most: int) -> list[np.nda
         gains = [one.likeness**2 * (np.sum(one.shown & left) + AGAIN * np.sum(one.shown)) for one in usable]
         repeat = usable.pop(int(np.argmax(gains)))
         left &= ~repeat.shown
-        exact = _aligned(finer, scaled(repeat.matrix, larger), 2 * REACH)
-        maps.append(scaled(exact, finer.factor))
+        exact = scaled(_aligned(finer, scaled(repeat.matrix, larger), 2 * REACH), 1 / larger)
+        maps.append(scaled(exact if is_gentle(exact, box) else repeat.matrix, factor))
     return maps
 
 
 def _usable(small: Small, box: Box, promising: list[Repeat]) -> list[Repeat]:
     """Those that show, once they are aligned, what is there around the hole, and enough of the hole."""
     usable: list[Repeat] = []
+    hidden = np.count_nonzero(small.hole[box.slices])
     misses = 0
     for repeat in sorted(promising, key=lambda one: -one.likeness * np.sum(one.shown))[:ALIGNED]:
         better = judged(small, box, _aligned(small, repeat.matrix, REACH))
-        hidden = np.sum(small.hole[box.slices])
-        enough = better and better.likeness >= LIKENESS and np.sum(better.shown) >= LEAST_SHOWN * hidden
-        if better and enough and _is_distinct(small, box, better):
+        if (
+            better
+            and better.likeness >= LIKENESS
+            and np.sum(better.shown) >= LEAST_SHOWN * hidden
+            and is_gentle(better.matrix, box)
+            and _is_distinct(small, box, better)
+        ):
             usable.append(better)
             continue
         misses += 1
@@ -127,10 +134,11 @@ def _usable(small: Small, box: Box, promising: list[Repeat]) -> list[Repeat]:
 
 
 def _is_distinct(small: Small, box: Box, repeat: Repeat) -> bool:
+    """Whether the map, moved to any side where the same is seen, shows something less like."""
     angles = np.arange(8) * np.pi / 4
     moved = [np.array([[1, 0, ASIDE * np.cos(a)], [0, 1, ASIDE * np.sin(a)], [0, 0, 1]]) for a in angles]
     others = [other.likeness for move in moved if (other := judged(small, box, move @ repeat.matrix))]
-    return max(others, default=-1.0) <= repeat.likeness - DISTINCT
+    return bool(others) and max(others) <= repeat.likeness - DISTINCT
 
 
 def shrinkage(hole: np.ndarray) -> int:
@@ -160,12 +168,14 @@ def matches(grey: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndarray, np.ndar
     near = np.argsort(hole_distance, kind="stable")[:NEAR]
     near = near[hole_distance[near] < max(box.width, box.height) / 2 + 20]
     alike = descriptors[near] @ descriptors.T
-    apart = places[near][:, None] - places[None]
-    alike[(apart**2).sum(axis=2) < SAME**2] = 0
+    x, y = places.astype(np.float32).T
+    alike[(x[near, None] - x) ** 2 + (y[near, None] - y) ** 2 < SAME**2] = 0
     if alike.shape[1] <= MATCHES:
         return np.empty((0, 2)), np.empty((0, 2)), np.empty(0, np.intp)
-    best = np.argpartition(-alike, MATCHES, axis=1)[:, :MATCHES]
-    corner, column = np.nonzero(np.take_along_axis(alike, best, axis=1) > ALIKE)
+    best = np.argpartition(alike, -MATCHES, axis=1)[:, -MATCHES:]
+    cosines = np.take_along_axis(alike, best, axis=1)
+    least = max(ALIKE, float(np.sort(cosines, axis=None)[-MOST_MATCHES:][0]))
+    corner, column = np.nonzero(cosines > least)
     return places[near[corner]].astype(float), places[best[corner, column]].astype(float), corner
 
 
@@ -179,8 +189,8 @@ def _corners(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     known = np.isfinite(grey)
     smooth = ndimage.gaussian_filter(np.where(known, grey, 0), 0.8, truncate=2.5)
-    beside_known = ndimage.minimum_filter(known, WINDOW, mode="constant")
-    dy, dx = (slope * beside_known for slope in np.gradient(smooth))
+    wholly_known = ndimage.minimum_filter(known, WINDOW, mode="constant")
+    dy, dx = (slope * wholly_known for slope in np.gradient(smooth))
     xx, xy, yy = (ndimage.uniform_filter(product, WINDOW) for product in (dx * dx, dx * dy, dy * dy))
     strength = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy * xy)
     reach = CELLS * CELL // 2 + 2
@@ -194,7 +204,7 @@ def _corners(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rank = np.arange(len(order)) - np.searchsorted(part[order], part[order])
     chosen = order[np.argsort(rank, kind="stable")][:CORNERS]
     y, x = y[chosen], x[chosen]
-    angles = np.arange(ORIENTATIONS) * 2 * np.pi / ORIENTATIONS
+    angles = (np.arange(ORIENTATIONS) * 2 * np.pi / ORIENTATIONS).astype(np.float32)
     towards = np.stack([np.maximum(0, dx * np.cos(angle) + dy * np.sin(angle)) for angle in angles])
     gathered = ndimage.uniform_filter(ndimage.uniform_filter(towards, (0, CELL, CELL)), (0, 3, 3))
     offsets = ((np.arange(CELLS) - (CELLS - 1) / 2) * CELL).round().astype(int)
@@ -221,7 +231,8 @@ def agreed_maps(first: np.ndarray, second: np.ndarray, corner: np.ndarray, box: 
     supports = (moved_apart < (STRETCH * np.sqrt(apart) + 1) ** 2) & (apart > 4**2) & (apart < reach**2)
     weights = supports.astype(np.float32)
     alive = np.ones(len(first), bool)
-    maps = []
+    maps: list[np.ndarray] = []
+    failures = 0
     for _ in range(TRIED):
         support = (weights @ alive.astype(np.float32)) * alive
         seed = int(support.argmax())
@@ -231,12 +242,14 @@ def agreed_maps(first: np.ndarray, second: np.ndarray, corner: np.ndarray, box: 
         group = np.flatnonzero(supports[seed] & alive)
         group = np.append(group[np.argsort(apart[seed, group], kind="stable")][:GROUP], seed)
         matrix, fitting = _fitted(first, second, corner, group)
-        if matrix is None:
-            alive[group] = False
-            continue
-        alive[fitting] = False
-        if len(np.unique(corner[fitting])) >= LEAST_CORNERS and is_gentle(matrix, box):
+        alive[group if matrix is None else fitting] = False
+        if matrix is not None and len(np.unique(corner[fitting])) >= LEAST_CORNERS and is_gentle(matrix, box):
             maps.append(matrix)
+            failures = 0
+        else:
+            failures += 1
+        if failures == FAILURES:
+            break
     return maps
 
 

@@ -25,6 +25,7 @@ SWEEPS = 1  # over both colours of the board, before and after each visit of the
 COARSEST = 8  # cells of the longer side
 COARSEST_SWEEPS = 4
 LEFT_OVER = -1  # for the kernel: no half sweep, but what is left
+LEAST_WEIGHT = 0.01  # of what the rim tells: `box_ratio` knows no smaller ones
 SMALL = 1_000_000  # pixels around a hole, up to which memory does not matter
 
 
@@ -50,9 +51,9 @@ def level_rim(level: Level, field: np.ndarray, values: np.ndarray, workers: Work
     told = vote(level, places, field, workers, decay=1.0)
     seen = np.isfinite(told).all(axis=1)
     known = np.zeros(ring.shape, np.float32)
-    # a large difference is one of what is seen, not of light
+    # beside smaller differences a large one is of what is seen, not of light
     worst = np.abs(level.image[places, : level.colours] - told[:, : level.colours]).max(axis=1, initial=0)
-    known[ring] = np.where(seen, 1 / (1 + (worst / tolerance) ** 4), 0)
+    known[ring] = np.where(seen, np.maximum(LEAST_WEIGHT, 1 / (1 + (worst / tolerance) ** 4)), 0)
     levelled = values.copy()
     for channel in range(level.colours):  # one at a time: a third of the memory
         step = np.zeros(ring.shape, np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eraser.engines.seams import level_seams
+from eraser.engines.seams import level_rim, level_seams
 from eraser.geometry import Box, Size
 from eraser.pyramid import dilate
 from tests.engines.finest import WORKERS, level_of
@@ -131,3 +131,20 @@ def test_at_the_rim_the_known_side_tells_of_edges_too(known_edges):
     list(level_seams(level, label, values, WORKERS, tolerance=0.3))
     changed = values[(level.pixels % level.width == 139) & (np.abs(level.pixels // level.width - 60) < 8), 0] + 0.8
     assert np.all(changed < 0.1) if known_edges else np.all(changed > 0.5)
+
+
+def test_at_the_rim_other_light_is_taken_away_and_something_bright_beside_it_does_not_shine_in():
+    """What the patches bring is 0.1 too light all along the rim; at one place there stands something white."""
+    picture = np.zeros((100, 300, 3), np.float32)
+    picture[:, 200:] = 0.1
+    picture[46:54, 30:40] = 0.9
+    hole = np.zeros((100, 300), bool)
+    hole[30:70, 40:80] = True
+    level = level_of(picture, hole)
+    field = np.full(level.hole.size, -1, np.int32)
+    field[level.targets] = level.targets + 180
+    values = np.full((len(level.pixels), 4), 0.1, np.float32)
+    levelled = np.full(hole.shape, np.nan, np.float32)
+    levelled[hole] = level_rim(level, field, values, WORKERS, tolerance=0.3)[:, 0]
+    assert np.abs(levelled[30:70, 60:80]).max() < 0.01
+    assert levelled[40:60, 50:80].max() < 0.05
