@@ -30,7 +30,7 @@ class Lent:
 
     pixels (R, W, C) float32, 0 where unknown · unknown (R, W) bool, in the photo its hole · offset: rows from a place
     to where its source stands in the first warped picture · period: rows from there to the next · count: of them.
-    Scales: so many there are, each half the next, at which all these are whole numbers.
+    scales: how many there can be, each half the next; at all of them rows, offset and period are whole numbers.
     """
 
     pixels: np.ndarray
