@@ -54,14 +54,14 @@ class PatchEngine:
     def fill(self, view: View, *, seed: int, prompt: str | None = None) -> Generator[Progress, None, np.ndarray]:
         """Paint where `view.hole` is True: the Engine contract. There is no prompt to take."""
         recipe = self._recipe
-        maps = find_repeats(view.pixels, view.hole, recipe.repeats)
+        searched = self._workers.beside(lambda: find_repeats(view.pixels, view.hole, recipe.repeats))
         levels = yield from self._levels(view)
         if not levels:  # nowhere a whole known patch: a smooth continuation is all there is to say
             smooth = push_pull(view.pixels, (~view.hole).astype(np.float32))
             yield Progress(1.0, "a smooth continuation")
             return smooth
         yield Progress(0.0, "looking at edges and repetitions")
-        lent = lend(view.pixels, view.hole, maps, len(levels))
+        lent = lend(view.pixels, view.hole, searched(), len(levels))
         if lent is not None:
             del levels  # which would stand beside the larger ones until they are built
             levels = yield from self._levels(view, lent)

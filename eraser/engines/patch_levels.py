@@ -50,6 +50,10 @@ class Workers:
         """work(0), work(1), ... in this order, several at once. What it calls must not use these workers itself."""
         return map(work, range(count)) if self._threads == 1 else self._running().map(work, range(count))
 
+    def beside(self, work: Callable[[], Result]) -> Callable[[], Result]:
+        """Have this done while its caller goes on with something else; what is returned waits for it and gives it."""
+        return work if self._threads == 1 else self._running().submit(work).result
+
     def each(self, kernel: Callable[[int, int, int], object], length: int, strip: int = STRIP) -> None:
         """Call kernel(strip number, low, high) over range(length), cut into at most 64 strips."""
         count = max(1, min(64, length // strip))

@@ -55,6 +55,8 @@ def fit(first: np.ndarray, second: np.ndarray, *, projective: bool) -> np.ndarra
 
 def is_gentle(matrix: np.ndarray, box: Box) -> bool:
     """Whether the map neither mirrors nor tears nor stretches this part of the picture beyond MOST_STRETCH."""
+    if not np.isfinite(matrix).all():
+        return False
     x, y = np.array([box.x, box.x + box.width - 1]), np.array([box.y, box.y + box.height - 1])
     corners = np.stack([x[[0, 1, 0, 1]], y[[0, 0, 1, 1]]], axis=1).astype(float)
     factors = corners @ matrix[2, :2] + matrix[2, 2]
@@ -77,6 +79,7 @@ def taken_from(matrix: np.ndarray, box: Box) -> np.ndarray:
     return rows_and_columns
 
 
+@np.errstate(all="ignore")  # a step can fold the picture, where derivatives have no end; that is the last one
 def aligned(grey: np.ndarray, matrix: np.ndarray, ring: np.ndarray, box: Box) -> np.ndarray:
     """The map, moved so that what it shows in the ring is most like what is there.
 
@@ -114,13 +117,15 @@ def aligned(grey: np.ndarray, matrix: np.ndarray, ring: np.ndarray, box: Box) ->
         by_y, by_x = np.gradient(np.where(seen, shown, 0))
         xu, xv = ((entries[0, k] - across * entries[2, k]) / factor / span for k in (0, 1))
         yu, yv = ((entries[1, k] - down * entries[2, k]) / factor / span for k in (0, 1))
-        area = xu * yv - xv * yu
-        gx, gy = (yv * by_x - yu * by_y) / area / factor, (xu * by_y - xv * by_x) / area / factor
+        area = (xu * yv - xv * yu) * factor
+        gx, gy = (yv * by_x - yu * by_y) / area, (xu * by_y - xv * by_x) / area
         moved = -(gx * across + gy * down)
         terms = [gx * u, gx * v, gx, gy * u, gy * v, gy, moved * u, moved * v]
         slopes = np.stack([term[both] for term in terms], axis=1)
         weighted = slopes / (1 + (error / (ROBUST * np.median(np.abs(error)) + 1e-6)) ** 2)[:, None]
         normal = weighted.T @ slopes
+        if not np.isfinite(normal).all():
+            break
         size = np.sqrt(np.diag(normal)) + 1e-9
         step = np.linalg.solve(
             normal / np.outer(size, size) + DAMPING * np.eye(len(size)), -(weighted.T @ error) / size

@@ -8,34 +8,20 @@ Huang et al. 2014, "Image completion using planar structure guidance", from vani
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from eraser.engines.projections import aligned, evened, fit, is_gentle, scaled, taken_from, through
+from eraser.engines.agreement import agreed_maps
+from eraser.engines.corners import matches
+from eraser.engines.projections import aligned, evened, is_gentle, scaled, taken_from
 from eraser.geometry import Box
 from eraser.window import tighten
 
 SEARCHED = 60_000  # pixels of the picture, made smaller, that is searched
 LEAST_HOLE = 6  # of its pixels that a hole is wide and high: patches do as well for smaller ones
-WINDOW = 5  # pixels over which a corner's gradients are gathered
-CELL = 5  # pixels to a side of a descriptor's cells, of which there are CELLS x CELLS
-CELLS = 4
-ORIENTATIONS = 8
-CLIPPED = 0.25  # of a descriptor's length: one strong edge must not be all of it (Lowe 2004)
-PARTS = 12  # of the picture along each side, that corners are spread over
-CORNERS = 1500
-NEAR = 300  # corners around the hole
-MOST_MATCHES = 700  # in all, those most alike: each is compared with each other
-MATCHES = 4  # for each of them
-ALIKE = 0.8  # cosine between descriptors of corners that match
-SAME = 6.0  # pixels within which a corner is not another one
-STRETCH = 0.22  # two matches support each other if they are moved alike, but for such a share of their distance
-TOLERANCE = 1.5  # pixels that a match may lie off its map
-LEAST_CORNERS = 10  # that agree on a map
-TRIED = 12  # maps
-FAILURES = 3  # one after the other, after which there is hardly any more to be found
 REACH = 12  # pixels around the hole that must be alike
 LEAST_RING = 0.25  # of them that a map must show
 LIKENESS = 0.7  # correlation there, of evened pictures
@@ -46,8 +32,6 @@ ALIGNED = 6  # maps at most
 MISSES = 3  # of them that may turn out unlike, before giving up
 LEAST_SHOWN = 0.2  # of the hole, for a map to be of use
 AGAIN = 0.2  # of what a map shows anew, for what it shows in all
-FAINT = 1e-6  # smaller eigenvalue of the gradients' products, in the image's range [-1, 1]
-GROUP = 40  # supporters, the nearest, that a first fit is made of
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,129 +133,15 @@ def shrinkage(hole: np.ndarray) -> int:
 def smaller(pixels: np.ndarray, hole: np.ndarray, factor: int) -> Small:
     """The picture as it is searched: means of factor x factor pixels, and what is left over at the far sides is cut."""
     height, width = (side // factor for side in hole.shape)
-    grey = (pixels @ np.full(pixels.shape[2], 1 / pixels.shape[2], np.float32))[: height * factor, : width * factor]
-    total, unknown = np.zeros((height, width), np.float32), np.zeros((height, width), bool)
-    for dy in range(factor):
-        for dx in range(factor):
-            total += grey[dy::factor, dx::factor]
-            unknown |= hole[dy : height * factor : factor, dx : width * factor : factor]
-    return Small(np.where(unknown, np.float32(np.nan), total / factor**2), factor)
-
-
-def matches(grey: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs of corners that look alike: places (M, 2) around the hole's box, places (M, 2) anywhere, and for each pair
-    the number of its first corner."""
-    from scipy import ndimage
-
-    places, descriptors = _corners(grey)
-    hole_distance = ndimage.distance_transform_edt(~np.isnan(grey))[places[:, 1], places[:, 0]]
-    near = np.argsort(hole_distance, kind="stable")[:NEAR]
-    near = near[hole_distance[near] < max(box.width, box.height) / 2 + 20]
-    alike = descriptors[near] @ descriptors.T
-    x, y = places.astype(np.float32).T
-    alike[(x[near, None] - x) ** 2 + (y[near, None] - y) ** 2 < SAME**2] = 0
-    if alike.shape[1] <= MATCHES:
-        return np.empty((0, 2)), np.empty((0, 2)), np.empty(0, np.intp)
-    best = np.argpartition(alike, -MATCHES, axis=1)[:, -MATCHES:]
-    cosines = np.take_along_axis(alike, best, axis=1)
-    least = max(ALIKE, float(np.sort(cosines, axis=None)[-MOST_MATCHES:][0]))
-    corner, column = np.nonzero(cosines > least)
-    return places[near[corner]].astype(float), places[best[corner, column]].astype(float), corner
-
-
-def _corners(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Corners (N, 2), x before y, all over the known picture, and what is around them (N, D), of unit length.
-
-    Corners as in Shi & Tomasi 1994; gradients by direction in CELLS x CELLS cells as in Lowe 2004, but upright and of
-    one size: what repeats itself at another angle altogether is of no use as a neighbour.
-    """
-    from scipy import ndimage
-
-    known = np.isfinite(grey)
-    smooth = ndimage.gaussian_filter(np.where(known, grey, 0), 0.8, truncate=2.5)
-    wholly_known = ndimage.minimum_filter(known, WINDOW, mode="constant")
-    dy, dx = (slope * wholly_known for slope in np.gradient(smooth))
-    xx, xy, yy = (ndimage.uniform_filter(product, WINDOW) for product in (dx * dx, dx * dy, dy * dy))
-    strength = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy * xy)
-    reach = CELLS * CELL // 2 + 2
-    inside = np.zeros_like(known)
-    inside[reach:-reach, reach:-reach] = True
-    inside &= ndimage.minimum_filter(known, WINDOW + 4, mode="constant")
-    y, x = np.nonzero(inside & (strength == ndimage.maximum_filter(strength, WINDOW)) & (strength > FAINT))
-    # the strongest of each part of the picture before the next strongest of any
-    part = y * PARTS // grey.shape[0] * PARTS + x * PARTS // grey.shape[1]
-    order = np.lexsort((-strength[y, x], part))
-    rank = np.arange(len(order)) - np.searchsorted(part[order], part[order])
-    chosen = order[np.argsort(rank, kind="stable")][:CORNERS]
-    y, x = y[chosen], x[chosen]
-    angles = (np.arange(ORIENTATIONS) * 2 * np.pi / ORIENTATIONS).astype(np.float32)
-    towards = np.stack([np.maximum(0, dx * np.cos(angle) + dy * np.sin(angle)) for angle in angles])
-    gathered = ndimage.uniform_filter(ndimage.uniform_filter(towards, (0, CELL, CELL)), (0, 3, 3))
-    offsets = ((np.arange(CELLS) - (CELLS - 1) / 2) * CELL).round().astype(int)
-    cells = [gathered[:, y + down, x + across] for down in offsets for across in offsets]
-    return np.stack([x, y], axis=1), _unit(np.minimum(_unit(np.concatenate(cells).T), CLIPPED))
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    scaled_vectors: np.ndarray = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-    return scaled_vectors
-
-
-def agreed_maps(first: np.ndarray, second: np.ndarray, corner: np.ndarray, box: Box) -> list[np.ndarray]:
-    """Maps (3, 3) on which many matches agree, those with the largest support first; all are gentle on the box.
-
-    Matches near each other that are moved alike support each other; the one with most support is fitted together with
-    its supporters, first affinely, then projectively, to ever more of those that fit.
-    """
-    if len(first) < LEAST_CORNERS:
-        return []
-    apart = _squared_distances(first)
-    moved_apart = _squared_distances(second - first)
-    reach = max(40.0, 0.75 * max(box.width, box.height))
-    supports = (moved_apart < (STRETCH * np.sqrt(apart) + 1) ** 2) & (apart > 4**2) & (apart < reach**2)
-    weights = supports.astype(np.float32)
-    alive = np.ones(len(first), bool)
-    maps: list[np.ndarray] = []
-    failures = 0
-    for _ in range(TRIED):
-        support = (weights @ alive.astype(np.float32)) * alive
-        seed = int(support.argmax())
-        if support[seed] < LEAST_CORNERS:
-            break
-        alive[seed] = False
-        group = np.flatnonzero(supports[seed] & alive)
-        group = np.append(group[np.argsort(apart[seed, group], kind="stable")][:GROUP], seed)
-        matrix, fitting = _fitted(first, second, corner, group)
-        alive[group if matrix is None else fitting] = False
-        if matrix is not None and len(np.unique(corner[fitting])) >= LEAST_CORNERS and is_gentle(matrix, box):
-            maps.append(matrix)
-            failures = 0
-        else:
-            failures += 1
-        if failures == FAILURES:
-            break
-    return maps
-
-
-def _fitted(
-    first: np.ndarray, second: np.ndarray, corner: np.ndarray, group: np.ndarray
-) -> tuple[np.ndarray | None, np.ndarray]:
-    """A map fitted to the group and to what else fits, and which matches do; None where they do not agree."""
-    every = np.arange(len(first))
-    fitting, matrix = group, None
-    for among, tolerance, projective in (
-        (group, 3 * TOLERANCE, False),
-        (group, 2 * TOLERANCE, False),
-        (every, 2 * TOLERANCE, False),
-        (every, TOLERANCE, True),
-        (every, TOLERANCE, True),
-    ):
-        if len(np.unique(corner[fitting])) < LEAST_CORNERS // 2 + 1:
-            return None, fitting
-        matrix = fit(first[fitting], second[fitting], projective=projective)
-        error = np.linalg.norm(through(matrix, first[among]) - second[among], axis=1)
-        fitting = among[error < tolerance]
-    return matrix, fitting
+    # numpy is slow in reducing short axes, and its products of matrices start threads
+    colours = pixels.shape[2]
+    rows = pixels[: height * factor].reshape(height, factor, hole.shape[1] * colours)
+    summed = functools.reduce(np.add, (rows[:, i] for i in range(factor)))[:, : width * factor * colours]
+    total = np.einsum("ijk->ij", summed.reshape(height, width, factor * colours))
+    hidden = functools.reduce(np.logical_or, (hole[i : height * factor : factor] for i in range(factor)))
+    unknown = functools.reduce(np.logical_or, (hidden[:, i : width * factor : factor] for i in range(factor)))
+    grey = total / np.float32(factor**2 * colours)
+    return Small(np.where(unknown, np.float32(np.nan), grey), factor)
 
 
 def judged(small: Small, box: Box, matrix: np.ndarray) -> Repeat | None:
@@ -305,9 +175,3 @@ def _ring(small: Small, around: Box, reach: int) -> np.ndarray:
     hole = small.hole[around.slices]
     ring: np.ndarray = (ndimage.distance_transform_edt(~hole) <= reach) & ~hole
     return ring
-
-
-def _squared_distances(places: np.ndarray) -> np.ndarray:
-    x, y = places.astype(np.float32).T
-    distances: np.ndarray = (x[:, None] - x) ** 2 + (y[:, None] - y) ** 2
-    return distances

@@ -87,3 +87,9 @@ def test_a_smaller_picture_is_made_of_means_and_unknown_where_anything_is(factor
         assert np.isnan(small.grey[y, x]) == hole[cell].any()
         if not hole[cell].any():
             assert small.grey[y, x] == pytest.approx(pixels[cell].mean(), abs=1e-6)
+
+
+def test_a_strip_thinner_than_a_pixel_of_the_searched_picture_is_not_searched():
+    hole = np.zeros((2, 200_000), bool)
+    hole[:, 90_000:90_100] = True
+    assert find_repeats(np.zeros((*hole.shape, 3), np.float32), hole, 4) == []
