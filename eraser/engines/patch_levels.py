@@ -195,32 +195,6 @@ def level_steps(
     return levels[::-1]
 
 
-def build_levels(
-    view: View,
-    *,
-    coarsest_radius: float,
-    texture: float,
-    texture_reach: int,
-    workers: Workers,
-    lent: Lent | None = None,
-) -> list[Level]:
-    """`level_steps`, all at once."""
-    steps = level_steps(
-        view,
-        coarsest_radius=coarsest_radius,
-        texture=texture,
-        texture_reach=texture_reach,
-        workers=workers,
-        lent=lent,
-    )
-    while True:
-        try:
-            next(steps)
-        except StopIteration as finished:
-            levels: list[Level] = finished.value
-            return levels
-
-
 def redraw(levels: list[Level], picture: np.ndarray, drawn: np.ndarray, coarsest_radius: float) -> list[Level]:
     """The levels, as far as the last one, with a part of its hole already drawn: what is drawn counts as known.
 

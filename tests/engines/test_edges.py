@@ -10,7 +10,8 @@ from eraser.engines import registry
 from eraser.engines.edges import draw_edges
 from eraser.engines.patch import PatchEngine
 from eraser.engines.patch_denoiser import Recipe
-from eraser.engines.patch_levels import Workers, build_levels, redraw
+from eraser.engines.patch_levels import redraw
+from tests.engines.finest import levels_of
 
 SIZE = 120
 Y, X = np.mgrid[:SIZE, :SIZE].astype(np.float32)
@@ -121,7 +122,7 @@ def test_grey_pictures_have_edges_too():
 def test_redrawn_levels_keep_their_sources_and_lose_only_what_is_drawn():
     image = np.random.default_rng(0).uniform(0, 1, (SIZE, SIZE, 3)).astype(np.float32)
     view, _ = Canvas(image, DISC).view(Canvas(image, DISC).size.box)
-    levels = build_levels(view, coarsest_radius=1.6, texture=12.0, texture_reach=2, workers=Workers(1))[:-1]
+    levels = levels_of(view, coarsest_radius=1.6, texture=12.0)[:-1]
     finest = levels[-1]
     drawn = finest.hole & (np.abs(np.arange(finest.height) - 30) < 4)[:, None]
     picture = finest.image.reshape(finest.height, finest.width, -1).copy()

@@ -10,10 +10,9 @@ from eraser.engines import lending, registry
 from eraser.engines.lending import Lent, lend
 from eraser.engines.patch import PatchEngine
 from eraser.engines.patch_denoiser import Recipe
-from eraser.engines.patch_levels import build_levels
 from eraser.engines.repeats import find_repeats
 from eraser.pyramid import halve
-from tests.engines.finest import WORKERS
+from tests.engines.finest import levels_of
 from tests.engines.walls import HOLE, SIZE, wall
 
 SCALES = 5
@@ -83,7 +82,7 @@ def test_at_every_scale_a_place_s_lent_source_shows_what_is_hidden_there():
     lent = lent_wall(wall())
     truth, no_hole = wall(), np.zeros(SIZE, bool)
     view = View(blanked(wall()), HOLE)
-    levels = build_levels(view, coarsest_radius=1.6, texture=12, texture_reach=2, workers=WORKERS, lent=lent)
+    levels = levels_of(view, coarsest_radius=1.6, texture=12, lent=lent)
     assert len(levels) > 3
     for level in reversed(levels):
         offset, period, count = level.lending

@@ -13,7 +13,8 @@ from eraser.canvas import View
 from eraser.engines import patch, registry
 from eraser.engines import patch_kernels as kernels
 from eraser.engines.patch_denoiser import LAYERED, PatchDenoiser, Recipe, away_of
-from eraser.engines.patch_levels import Level, Workers, build_levels, layering
+from eraser.engines.patch_levels import Level, layering
+from tests.engines.finest import levels_of
 
 
 def test_no_more_than_a_step_of_searching_lies_between_two_moments_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +78,7 @@ def a_level(shape: tuple[int, int], hole: tuple[slice, slice]) -> Level:
     gap = np.zeros(shape, bool)
     gap[hole] = True
     view = View(np.zeros((*shape, 3), np.float32), gap)
-    return build_levels(view, coarsest_radius=30, texture=12, texture_reach=2, workers=Workers(1))[-1]
+    return levels_of(view, coarsest_radius=30, texture=12)[-1]
 
 
 @pytest.mark.parametrize("shape", [(90, 120), (400, 150)])
@@ -151,6 +152,6 @@ def test_grain_that_grows_layers_a_picture_if_it_grows_downward(axis, lowest, hi
     hole = np.zeros((240, 240), bool)
     hole[60:180, 80:160] = True
     view = View(np.where(hole[:, :, None], 0, pixels), hole)
-    levels = build_levels(view, coarsest_radius=1.6, texture=3, texture_reach=2, workers=Workers(1))
+    levels = levels_of(view, coarsest_radius=1.6, texture=3)
     assert len(levels) > 3
     assert all(lowest <= level.layered == levels[0].layered <= highest for level in levels)

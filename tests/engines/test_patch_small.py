@@ -12,9 +12,10 @@ from eraser.canvas import View
 from eraser.engines import patch, registry
 from eraser.engines.patch_denoiser import ColourNoise, PatchDenoiser, Recipe, walk
 from eraser.engines.patch_fields import random_field, smooth_start
-from eraser.engines.patch_levels import Level, Workers, build_levels
+from eraser.engines.patch_levels import Level
 from eraser.engines.patch_small import MOST_TARGETS, median, paint_small
 from eraser.schedule import geometric
+from tests.engines.finest import WORKERS, levels_of
 
 
 class Replay:
@@ -39,7 +40,7 @@ def a_level(colours: int, *, foreign: bool) -> Level:
     hole = np.hypot(y - 30, x - 36) < 11
     pixels[hole] = 0
     view = View(pixels.astype(np.float32), hole)
-    level = build_levels(view, coarsest_radius=20.0, texture=12.0, texture_reach=2, workers=Workers(1))[-1]
+    level = levels_of(view, coarsest_radius=20.0, texture=12.0)[-1]
     assert 200 < len(level.targets) <= MOST_TARGETS
     level.foreign = rng.integers(0, 4000, len(level.image)).astype(np.int32) if foreign else None
     return level
@@ -60,7 +61,7 @@ def test_it_is_the_loop_step_for_step(colours: int, foreign: bool) -> None:
     seeds = rng.integers(1, 1 << 31, recipe.first_sweeps + 8 * recipe.sweeps)
     replay = Replay(noise, seeds)
     level.cost = np.zeros_like(level.cost)
-    denoiser = PatchDenoiser(level, field, recipe, replay, Workers(1), sigmas=sigmas, reach=reach)
+    denoiser = PatchDenoiser(level, field, recipe, replay, WORKERS, sigmas=sigmas, reach=reach)
     estimates = list(walk(denoiser, denoiser, start, sigmas, ColourNoise(replay, colours)))
     assert np.array_equal(found, denoiser.field)
     assert np.array_equal(cost[level.targets], level.cost[level.targets])
