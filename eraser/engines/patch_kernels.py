@@ -114,8 +114,19 @@ def extra(source, target, own, usage, run_shift, away, elsewhere):
     """What a source costs besides its patch's distance."""
     penalty = usage[source >> run_shift]
     if source < own:
-        penalty += np.int32(away * abs(np.int64(source) - target) >> AWAY_SHIFT) + elsewhere
+        penalty += np.int32(away * abs(source - target) >> AWAY_SHIFT) + elsewhere
     return penalty
+
+
+@njit(inline="always")
+def better(source, target, features, stride, own, usage, run_shift, away, elsewhere, best, distance, score):
+    """The source, its patch's distance to the target's and that with what else it costs, or what was best so far."""
+    penalty = extra(source, target, own, usage, run_shift, away, elsewhere)
+    if penalty < score:
+        found = patch_distance(features, stride, target * CHANNELS, source * CHANNELS, score - penalty)
+        if found + penalty < score:
+            return np.int32(source), found, found + penalty
+    return best, distance, score
 
 
 @compiled(fastmath=True)
@@ -155,45 +166,38 @@ def search(
     step = -1 if backward else 1
     first, last = targets[low], targets[high - 1]
     for k in range(low, high):
-        target = targets[high - 1 - (k - low)] if backward else targets[k]
-        place = np.int64(target) * CHANNELS
+        target = np.int64(targets[high - 1 - (k - low)] if backward else targets[k])
         best = old[target]
         distance = cost[target]
         if rescore:
-            distance = patch_distance(features, stride, place, np.int64(best) * CHANNELS, np.int32(2147483647))
+            distance = patch_distance(features, stride, target * CHANNELS, np.int64(best) * CHANNELS, np.int32(2147483647))
         lends = False
         for picture in range(lending[2]):
-            source = np.int64(target) + lending[0] + picture * lending[1]
+            source = target + lending[0] + picture * lending[1]
             lends |= source < sources and valid[source]
         elsewhere = np.int32(ELSEWHERE if lends else 0)
-        score = distance + extra(best, target, own, usage, run_shift, away, elsewhere)
+        score = distance + extra(np.int64(best), target, own, usage, run_shift, away, elsewhere)
         for picture in range(lending[2]):
-            source = np.int64(target) + lending[0] + picture * lending[1]
+            source = target + lending[0] + picture * lending[1]
             if source >= sources or source == best or not valid[source]:
                 continue
-            penalty = extra(source, target, own, usage, run_shift, away, elsewhere)
-            if penalty >= score:
-                continue
-            found = patch_distance(features, stride, place, source * CHANNELS, score - penalty)
-            if found + penalty < score:
-                best, distance, score = np.int32(source), found, found + penalty
+            best, distance, score = better(
+                source, target, features, stride, own, usage, run_shift, away, elsewhere, best, distance, score
+            )
         for neighbour in range(2):
             shift = step if neighbour == 0 else step * width
             beside = target - shift
             if beside < 0 or beside >= old.size:
                 continue
-            source = new[beside] if first <= beside <= last else old[beside]
+            source = np.int64(new[beside] if first <= beside <= last else old[beside])
             if source < 0:
                 continue
             source += shift
             if source < 0 or source >= sources or source == best or not valid[source]:
                 continue
-            penalty = extra(source, target, own, usage, run_shift, away, elsewhere)
-            if penalty >= score:
-                continue
-            found = patch_distance(features, stride, place, np.int64(source) * CHANNELS, score - penalty)
-            if found + penalty < score:
-                best, distance, score = source, found, found + penalty
+            best, distance, score = better(
+                source, target, features, stride, own, usage, run_shift, away, elsewhere, best, distance, score
+            )
         reach = radius
         tries = everywhere
         while reach >= 1 or tries > 0:
@@ -210,12 +214,9 @@ def search(
             # a step over the left or right edge lands in the next row: still a source, so nothing to prevent
             if source < 0 or source >= own or not valid[source]:
                 continue
-            penalty = extra(source, target, own, usage, run_shift, away, elsewhere)
-            if penalty >= score:
-                continue
-            found = patch_distance(features, stride, place, source * CHANNELS, score - penalty)
-            if found + penalty < score:
-                best, distance, score = np.int32(source), found, found + penalty
+            best, distance, score = better(
+                source, target, features, stride, own, usage, run_shift, away, elsewhere, best, distance, score
+            )
         new[target] = best
         cost[target] = distance
 
