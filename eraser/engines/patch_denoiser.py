@@ -43,6 +43,7 @@ class Recipe:
     layered_rows: float = 9.0  # times as much in pictures that are layered
     texture: float = 12.0  # weight of the texture channel
     texture_reach: int = 2
+    focus: float = 0.5  # of its estimate, while a layered picture is started, is what it is elsewhere in the row
     sharp_steps: int = 8  # of a scale, its last, whose votes count alike patches for more; before, votes are means
     sharpness: float = 0.3  # of those: sigma² in median patch distances; lower copies, higher blends
     last_sharpness: float = 0.1  # of the very last
@@ -205,10 +206,14 @@ def away_of(recipe: Recipe, level: Level) -> int:
     In most photographs what lies in other rows is at another distance: of another size, in other light, less or more
     out of focus.
     """
-    low, high = LAYERED
-    share = min(1.0, max(0.0, (level.layered - low) / (high - low)))
-    penalty = recipe.other_rows * recipe.layered_rows**share
+    penalty = recipe.other_rows * recipe.layered_rows ** layered_share(level)
     return round(penalty * (1 << kernels.AWAY_SHIFT) / (level.height * level.width))
+
+
+def layered_share(level: Level) -> float:
+    """From 0, not layered, to 1, wholly."""
+    low, high = LAYERED
+    return min(1.0, max(0.0, (level.layered - low) / (high - low)))
 
 
 def sharpness_of(width: float, typical_cost: float) -> float:

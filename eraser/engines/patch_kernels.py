@@ -170,7 +170,9 @@ def search(
         best = old[target]
         distance = cost[target]
         if rescore:
-            distance = patch_distance(features, stride, target * CHANNELS, np.int64(best) * CHANNELS, np.int32(2147483647))
+            distance = patch_distance(
+                features, stride, target * CHANNELS, np.int64(best) * CHANNELS, np.int32(2147483647)
+            )
         lends = False
         for picture in range(lending[2]):
             source = target + lending[0] + picture * lending[1]

@@ -132,6 +132,19 @@ class Level:
         known = ~dilate(hole, RADIUS)
         return float(np.sqrt(np.mean((crop - low)[known] ** 2))) if known.any() else 0.0
 
+    @functools.cached_property
+    def row_texture(self) -> np.ndarray:
+        """What the texture channel is on average in the known part of each of the hole's pixels' rows: (N,) float32,
+        empty where there is no such channel. Rows of which nothing is known take it from those above and below."""
+        known = ~self.hole
+        rows = np.flatnonzero(known.any(axis=1))
+        if self.image.shape[1] == self.colours or not len(rows):
+            return np.empty(0, np.float32)
+        texture = np.where(known, self.picture[:, :, self.colours], 0)
+        means = texture.sum(axis=1)[rows] / known.sum(axis=1)[rows]
+        of_rows: np.ndarray = np.interp(np.arange(self.height), rows, means).astype(np.float32)
+        return of_rows[self.pixels // self.width]
+
     @property
     def typical_cost(self) -> float:
         """The lower median patch distance, of at most 10,000 targets; at least 1."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from eraser.engines import patch_kernels as kernels
-from eraser.engines.patch_denoiser import Recipe, away_of
+from eraser.engines.patch_denoiser import Recipe, away_of, layered_share
 from eraser.engines.patch_fields import depth_weights
 from eraser.engines.patch_kernels import compiled
 from eraser.engines.patch_levels import STRIP, Level, Workers, features_of
@@ -67,6 +67,8 @@ def paint_small(
         np.empty(runs, np.int32),
         np.empty(runs, np.int32),
         np.empty(len(foreign), np.int32),
+        level.row_texture,
+        np.float32(recipe.focus * layered_share(level) if len(level.targets) <= recipe.start_targets else 0),
     )
     return (field, other)[last], values
 
@@ -103,14 +105,17 @@ def paint_level(
     uses,
     usage,
     penalties,
+    expected,
+    trust,
 ):
     """Walk the noise down from sigmas[0] to 0; returns which of the two fields is the last.
 
     field, other (n,) int32, both the start · values (N, C + 1) the start, overwritten with the result · noise
     (steps, N, C) · seeds: one per sweep · foreign (n,) int32 or empty · repetition (T + 1,) float32: penalty of a run
     of sources by how often it is used, in median patch distances · sharpness: of the last sharp_steps votes but the
-    very last, in inverse median distances · noisy, uses, usage, penalties: room, like values, one per run, and like
-    foreign
+    very last, in inverse median distances · expected (N,) float32 or empty, trust: the texture that every estimate is
+    drawn to, and how far: what is out of focus fits nearly everything · noisy, uses, usage, penalties: room, like
+    values, one per run, and like foreign
     """
     first, once = np.int64(0), np.int64(1)  # literals would have the kernels compiled once more
     runs = usage.size
@@ -160,6 +165,8 @@ def paint_level(
         if step >= steps - sharp_steps:
             sharp = np.float32((last_sharpness if step == steps - 1 else sharpness) / typical)
         kernels.vote(image, colours, width, pixels, first, pixels.size, field, cost, depth, weights, sharp, values)
+        for k in range(expected.size):
+            values[k, colours] += trust * (expected[k] - values[k, colours])
     return turn & 1
 
 

@@ -6,20 +6,16 @@ import numpy as np
 
 from eraser.canvas import View
 from eraser.engines.patch_levels import Level, Workers, level_steps
+from tests.running import outcome
 
 WORKERS = Workers(1)
 
 
 def levels_of(view: View, *, coarsest_radius: float, texture: float, **more) -> list[Level]:
     """All of them, coarsest first."""
-    steps = level_steps(
-        view, coarsest_radius=coarsest_radius, texture=texture, texture_reach=2, workers=WORKERS, **more
+    return outcome(
+        level_steps(view, coarsest_radius=coarsest_radius, texture=texture, texture_reach=2, workers=WORKERS, **more)
     )
-    while True:
-        try:
-            next(steps)
-        except StopIteration as finished:
-            return finished.value
 
 
 def level_of(picture: np.ndarray, hole: np.ndarray, texture: float = 1) -> Level:

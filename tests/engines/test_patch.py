@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from eraser.canvas import View
 from eraser.engines import patch, registry
@@ -15,6 +16,7 @@ from eraser.engines import patch_kernels as kernels
 from eraser.engines.patch_denoiser import LAYERED, PatchDenoiser, Recipe, away_of
 from eraser.engines.patch_levels import Level, layering
 from tests.engines.finest import levels_of
+from tests.running import outcome
 
 
 def test_no_more_than_a_step_of_searching_lies_between_two_moments_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,6 +116,42 @@ def test_layering_is_the_share_of_the_texture_s_variance_between_rows():
     assert layering(level) == pytest.approx(0)
     texture[:10] = texture[30:] = 5  # nor do other rows
     assert layering(level) == pytest.approx(0)
+
+
+def test_the_texture_of_a_row_is_the_mean_of_what_is_known_of_it():
+    level = a_level((40, 60), np.s_[10:30, 20:40])
+    level.hole[14] = level.hole[17:19] = True  # from rim to rim
+    level.pixels = np.flatnonzero(level.hole)
+    texture = level.image.reshape(40, 60, 4)[:, :, 3]
+    texture[:] = np.arange(40)[:, None] / 40
+    texture[:, ::2] += 0.2
+    texture[level.hole] = 9
+    rows, columns = np.nonzero(level.hole)
+    assert level.row_texture == pytest.approx(rows / 40 + 0.1, abs=1e-6)
+    assert np.isin([14, 17, 18], rows[columns == 0]).all(), "these were made up from the rows beside them"
+    assert replace(level, image=level.image[:, :3]).row_texture.size == 0
+
+
+def out_of_focus(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Rough ground in focus in a few rows only, and darker there but around the hole, (240, 360, 3); the hole."""
+    noise = ndimage.gaussian_filter(rng.normal(0, 1, (240, 360, 3)), (0.7, 0.7, 0))
+    blurred = [ndimage.gaussian_filter(noise, (radius, radius, 0)) if radius else noise for radius in range(7)]
+    y, x = np.mgrid[:240, :360]
+    hole = np.hypot((y - 118) / 45, (x - 180) / 80) < 1
+    away = np.minimum(6, np.rint(np.abs(y[:, 0] - 130) / 10).astype(int))
+    ground = 0.35 * np.stack([blurred[radius][row] for row, radius in enumerate(away)])
+    shade = np.exp(-(((y - 130) / 22) ** 2)) * np.clip((ndimage.distance_transform_edt(~hole) - 14) / 20, 0, 1)
+    return np.clip(ground + 0.25 - 0.5 * shade[:, :, None], -1, 1).astype(np.float32), hole
+
+
+@pytest.mark.parametrize(("focus", "least", "most"), [(Recipe().focus, 0.85, 1.15), (0, 0, 0.75)])
+def test_what_lies_in_focus_is_not_filled_with_what_is_out_of_focus(focus, least, most):
+    """Though that fits nearly everything; without the rows' texture it does win."""
+    picture, hole = out_of_focus(np.random.default_rng(0))
+    engine = patch.PatchEngine(registry.load("patch").info, recipe=Recipe(focus=focus))
+    filled = outcome(engine.fill(View(np.where(hole[:, :, None], 0, picture), hole), seed=0))
+    steps, inside = np.abs(np.diff(filled, axis=1)).mean(axis=2)[124:136], hole[124:136, 1:]
+    assert least < steps[inside].mean() / steps[~inside].mean() < most
 
 
 def test_a_picture_without_texture_or_without_its_channel_is_not_layered():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -46,10 +47,28 @@ def a_level(colours: int, *, foreign: bool) -> Level:
     return level
 
 
+@dataclass(frozen=True)
+class DrawnTo:
+    """What a denoiser says, with its last value drawn to what is expected."""
+
+    patches: PatchDenoiser
+    expected: np.ndarray
+    trust: float
+    sees_known = True
+
+    def __call__(self, *asked: object) -> np.ndarray:
+        clean = self.patches(*asked)
+        clean[:, -1] = (1 - self.trust) * clean[:, -1] + self.trust * self.expected
+        return clean
+
+
 @pytest.mark.parametrize("colours", [1, 3, 4])
 @pytest.mark.parametrize("foreign", [False, True])
-def test_it_is_the_loop_step_for_step(colours: int, foreign: bool) -> None:
-    level, recipe = a_level(colours, foreign=foreign), Recipe()
+@pytest.mark.parametrize(("layered", "starts", "trust"), [(0, True, 0), (1, False, 0), (1, True, 0.4)])
+def test_it_is_the_loop_step_for_step(colours: int, foreign: bool, layered: int, starts: bool, trust: float) -> None:
+    """In a layered picture, while it is started, with the texture drawn to that of the rows."""
+    level = replace(a_level(colours, foreign=foreign), layered=layered)
+    recipe = Recipe(focus=0.4, start_targets=len(level.targets) - (not starts))
     start = smooth_start(level)
     field = random_field(level, np.random.default_rng(0))
     sigmas, reach = geometric(0.4, 0.04, 9), 30
@@ -62,7 +81,8 @@ def test_it_is_the_loop_step_for_step(colours: int, foreign: bool) -> None:
     replay = Replay(noise, seeds)
     level.cost = np.zeros_like(level.cost)
     denoiser = PatchDenoiser(level, field, recipe, replay, WORKERS, sigmas=sigmas, reach=reach)
-    estimates = list(walk(denoiser, denoiser, start, sigmas, ColourNoise(replay, colours)))
+    drawn = denoiser if colours == 4 else DrawnTo(denoiser, level.row_texture, trust)
+    estimates = list(walk(drawn, denoiser, start, sigmas, ColourNoise(replay, colours)))
     assert np.array_equal(found, denoiser.field)
     assert np.array_equal(cost[level.targets], level.cost[level.targets])
     assert estimates[-1] is not None

@@ -20,6 +20,7 @@ from eraser.engines.redirection import RedirectedAttention, self_attention  # no
 from tests import miniature_extras as extras  # noqa: E402
 from tests import miniature_pipelines as made  # noqa: E402
 from tests.engines.networks import DEAF  # noqa: E402
+from tests.running import outcome  # noqa: E402
 
 pytestmark = DEAF
 HOLE = np.zeros((32, 32), bool)
@@ -58,12 +59,7 @@ def drawn(painter: Painter, redirect: float, reference: str = "") -> np.ndarray:
     picture = np.random.default_rng(1).uniform(-1, 1, (32, 32, 3)).astype(np.float32)
     wish = Wish("nothing", "a dog", (1,), 0.99, redirect)
     options = Options(steps=3, guidance=3.0, reference=reference)
-    steps = painter.steps(Scene(picture, HOLE, 32, 32), wish, options)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as finished:
-            return finished.value
+    return outcome(painter.steps(Scene(picture, HOLE, 32, 32), wish, options))
 
 
 @pytest.mark.parametrize("lora", [False, True], ids=["", "lora"])

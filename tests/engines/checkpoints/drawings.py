@@ -11,6 +11,7 @@ from eraser.engines.latent_records import Options
 from eraser.engines.loading import Loading
 from eraser.engines.painter import Painter, Scene, Wish
 from tests import miniature_pipelines as made
+from tests.running import outcome
 
 SCENE = Scene(np.zeros((32, 32, 3), np.float32), np.pad(np.ones((12, 12), bool), 10), 32, 32)
 FAMILIES = {
@@ -35,9 +36,5 @@ def drawing(what: Loading | Path | Painter, seed: int = 1, **options: object) ->
     steps = painter.steps(
         SCENE, Wish("a door", "fog", (seed,), 0.99), Options(**{"steps": 2, "guidance": 2.0} | options)
     )
-    while True:
-        try:
-            next(steps)
-        except StopIteration as finished:
-            picture: np.ndarray = finished.value[0]
-            return picture
+    picture: np.ndarray = outcome(steps)[0]
+    return picture
