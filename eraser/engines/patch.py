@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,6 +32,8 @@ from eraser.engines.seams import level_rim, level_seams
 from eraser.machine import usable_processors
 from eraser.pyramid import push_pull
 from eraser.schedule import geometric
+
+MOST_BESIDE = 2_000_000  # pixels of a view in which repetitions are looked for beside something else
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +56,14 @@ class PatchEngine:
     def fill(self, view: View, *, seed: int, prompt: str | None = None) -> Generator[Progress, None, np.ndarray]:
         """Paint where `view.hole` is True: the Engine contract. There is no prompt to take."""
         recipe = self._recipe
-        searched = self._workers.beside(lambda: find_repeats(view.pixels, view.hole, recipe.repeats))
+        repeats = self._repeats(view)
         levels = yield from self._levels(view)
         if not levels:  # nowhere a whole known patch: a smooth continuation is all there is to say
             smooth = push_pull(view.pixels, (~view.hole).astype(np.float32))
             yield Progress(1.0, "a smooth continuation")
             return smooth
         yield Progress(0.0, "looking at edges and repetitions")
-        lent = lend(view.pixels, view.hole, searched(), len(levels))
+        lent = lend(view.pixels, view.hole, repeats(), len(levels))
         if lent is not None:
             del levels  # which would stand beside the larger ones until they are built
             levels = yield from self._levels(view, lent)
@@ -94,6 +96,18 @@ class PatchEngine:
         result[level.pixels] = np.clip(finished, -1, 1)
         yield Progress(1.0, "seams levelled")
         return result.reshape(view.pixels.shape)
+
+    def _repeats(self, view: View) -> Callable[[], list[np.ndarray]]:
+        """Have repetitions looked for, and be given them later: in a large view they are looked for at once, because
+        there a second thread's own memory costs more than its hundredth of a second is worth."""
+
+        def search() -> list[np.ndarray]:
+            return find_repeats(view.pixels, view.hole, self._recipe.repeats)
+
+        if view.hole.size <= MOST_BESIDE:
+            return self._workers.beside(search)
+        maps = search()
+        return lambda: maps
 
     def _levels(self, view: View, lent: Lent | None = None) -> Generator[Progress, None, list[Level]]:
         recipe = self._recipe
