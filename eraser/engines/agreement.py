@@ -9,7 +9,7 @@ from eraser.engines.projections import fit, is_gentle, through
 from eraser.geometry import Box
 
 LEAST_CORNERS = 10  # that agree on a map
-NEIGHBOUR = 4  # pixels from which two corners tell more than one
+NEIGHBOUR = 4.0  # pixels from which two corners tell more than one
 STRETCH = 0.22  # two matches support each other if they are moved alike, but for such a share of their distance
 GROUP = 40  # supporters, the nearest, that a first fit is made of
 TOLERANCE = 1.5  # pixels that a match may lie off its map
@@ -20,8 +20,8 @@ FAILURES = 3  # one after the other, after which there is hardly any more to be 
 def agreed_maps(first: np.ndarray, second: np.ndarray, corner: np.ndarray, box: Box) -> list[np.ndarray]:
     """Maps (3, 3) on which many matches agree, those with the largest support first; all are gentle on the box.
 
-    As `corners.matches` gives them: places (M, 2), places (M, 2), numbers (M,). Matches near each other that are moved
-    alike support each other; the one with most support is fitted together with its supporters, first affinely, then
+    first, second (M, 2), corner (M,): what `corners.matches` returns. Matches near each other that are moved alike
+    support each other; the one with most support is fitted together with its supporters, first affinely, then
     projectively, to ever more of those that fit.
     """
     if len(first) < LEAST_CORNERS:
@@ -34,8 +34,9 @@ def agreed_maps(first: np.ndarray, second: np.ndarray, corner: np.ndarray, box: 
     maps: list[np.ndarray] = []
     failures = 0
     for _ in range(TRIED):
-        seed = int(np.where(alive, supporters, 0).argmax())
-        if supporters[seed] < LEAST_CORNERS:
+        living = np.where(alive, supporters, 0)
+        seed = int(living.argmax())
+        if living[seed] < LEAST_CORNERS:
             break
         group = np.flatnonzero(supports[seed] & alive)
         distance = np.linalg.norm(first[group] - first[seed], axis=1)

@@ -10,7 +10,7 @@ from eraser.geometry import Box
 WINDOW = 5  # pixels over which a corner's gradients are gathered
 CELL = 5  # pixels to a side of a descriptor's cells, of which there are CELLS x CELLS
 CELLS = 4
-SPREAD = np.array([1, 2, 3, 3, 3, 2, 1]) / 15  # of a gradient over pixels: a mean over a cell, of means over three
+SPREAD = np.convolve(np.ones(CELL) / CELL, np.ones(3) / 3)  # of a gradient over pixels: over a cell, then a little more
 AXES = 4  # along which gradients are told, to either side
 CLIPPED = 0.25  # of a descriptor's length: one strong edge must not be all of it (Lowe 2004)
 PARTS = 12  # of the picture along each side, that corners are spread over
@@ -38,8 +38,8 @@ def matches(grey: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndarray, np.ndar
     best, cosines = np.empty((len(near), MATCHES), np.int64), np.empty((len(near), MATCHES), np.float32)
     most_alike(descriptors, places, near, SAME**2, best, cosines)
     strongest = np.sort(cosines, axis=None)[-MOST_MATCHES:]
-    least = max(ALIKE, float(strongest[0])) if len(strongest) else ALIKE
-    corner, column = np.nonzero(cosines > least)
+    # as strong as the last of them are all its copies in an exact repetition
+    corner, column = np.nonzero((cosines > ALIKE) & (cosines >= strongest.min(initial=1)))
     return places[near[corner]].astype(float), places[best[corner, column]].astype(float), corner
 
 

@@ -55,6 +55,6 @@ def support(first, second, nearest, reach, stretch, supports):
             x, y = first[one, 0] - first[other, 0], first[one, 1] - first[other, 1]
             distance = x * x + y * y
             x, y = second[one, 0] - second[other, 0] - x, second[one, 1] - second[other, 1] - y
-            allowed = stretch * np.sqrt(distance) + np.float32(1)
+            allowed = stretch * np.sqrt(distance) + 1
             agree = nearest < distance < reach and x * x + y * y < allowed * allowed
             supports[one, other] = supports[other, one] = agree

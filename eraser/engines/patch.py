@@ -14,6 +14,7 @@ import copy
 import math
 import threading
 from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +23,7 @@ from eraser.canvas import View
 from eraser.engines.base import EngineInfo, Progress
 from eraser.engines.edges import draw_edges
 from eraser.engines.lending import Lent, lend
-from eraser.engines.patch_denoiser import ColourNoise, PatchDenoiser, Recipe, sharpness_of, walk
+from eraser.engines.patch_denoiser import ColourNoise, PatchDenoiser, Recipe, layered_share, sharpness_of, walk
 from eraser.engines.patch_fields import Painting, finer_field, random_field, sharpest_sources, smooth_start, vote
 from eraser.engines.patch_levels import Level, Workers, level_steps, redraw
 from eraser.engines.patch_progress import State, Tracker
@@ -33,16 +34,18 @@ from eraser.machine import usable_processors
 from eraser.pyramid import push_pull
 from eraser.schedule import geometric
 
-MOST_BESIDE = 2_000_000  # pixels of a view in which repetitions are looked for beside something else
+MOST_BESIDE = 2_000_000  # pixels of a view, up to which repetitions are looked for beside something else
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A level to be painted: its place among all, coarsest first, and how many steps it is given."""
+    """A level to be painted: its place among all, coarsest first, how many steps it is given, and how far the texture
+    channel of each estimate is drawn to its rows' mean, from 0 to 1."""
 
     index: int
     level: Level
     steps: int
+    focus: float = 0.0
 
 
 class PatchEngine:
@@ -56,14 +59,16 @@ class PatchEngine:
     def fill(self, view: View, *, seed: int, prompt: str | None = None) -> Generator[Progress, None, np.ndarray]:
         """Paint where `view.hole` is True: the Engine contract. There is no prompt to take."""
         recipe = self._recipe
-        repeats = self._repeats(view)
-        levels = yield from self._levels(view)
-        if not levels:  # nowhere a whole known patch: a smooth continuation is all there is to say
-            smooth = push_pull(view.pixels, (~view.hole).astype(np.float32))
-            yield Progress(1.0, "a smooth continuation")
-            return smooth
-        yield Progress(0.0, "looking at edges and repetitions")
-        lent = lend(view.pixels, view.hole, repeats(), len(levels))
+        yield Progress(0.0, "looking at the surroundings")
+        with self._searching(view) as found:
+            levels = yield from self._levels(view)
+            if not levels:  # nowhere a whole known patch: a smooth continuation is all there is to say
+                smooth = push_pull(view.pixels, (~view.hole).astype(np.float32))
+                yield Progress(1.0, "a smooth continuation")
+                return smooth
+            yield Progress(0.0, "looking at edges and repetitions")
+            maps = found()
+        lent = lend(view.pixels, view.hole, maps, len(levels))
         if lent is not None:
             del levels  # which would stand beside the larger ones until they are built
             levels = yield from self._levels(view, lent)
@@ -76,6 +81,12 @@ class PatchEngine:
         several = every if drawing is None else stages
         coarse = len([level for level in several if len(level.targets) <= recipe.start_targets])
         starts = recipe.starts if coarse else 0
+        # what is out of focus fits nearly everything; the finest scale is never a mere start
+        drawn = min(coarse, len(every) - 1) if starts else 0
+        scales = [
+            replace(scale, focus=recipe.focus * layered_share(scale.level)) if scale.index < drawn else scale
+            for scale in scales
+        ]
         tracker = Tracker(view, every, [scale.steps * (starts if scale.index < coarse else 1) for scale in scales])
         best: Painting | None = None
         if starts:
@@ -97,9 +108,9 @@ class PatchEngine:
         yield Progress(1.0, "seams levelled")
         return result.reshape(view.pixels.shape)
 
-    def _repeats(self, view: View) -> Callable[[], list[np.ndarray]]:
-        """Have repetitions looked for, and be given them later: in a large view they are looked for at once, because
-        there a second thread's own memory costs more than its hundredth of a second is worth."""
+    def _searching(self, view: View) -> AbstractContextManager[Callable[[], list[np.ndarray]]]:
+        """Repetitions are looked for beside the body; in a large view before it, because there a second thread's own
+        memory costs more than its hundredth of a second is worth."""
 
         def search() -> list[np.ndarray]:
             return find_repeats(view.pixels, view.hole, self._recipe.repeats)
@@ -107,7 +118,7 @@ class PatchEngine:
         if view.hole.size <= MOST_BESIDE:
             return self._workers.beside(search)
         maps = search()
-        return lambda: maps
+        return nullcontext(lambda: maps)
 
     def _levels(self, view: View, lent: Lent | None = None) -> Generator[Progress, None, list[Level]]:
         recipe = self._recipe
@@ -218,7 +229,7 @@ class PatchEngine:
                 reach = min(reach, recipe.reach or reach)
             level.cost = np.zeros_like(level.cost)  # paintings keep theirs
             if len(level.targets) <= MOST_TARGETS:
-                field, values = paint_small(level, field, values, sigmas, recipe, rng, reach)
+                field, values = paint_small(level, field, values, sigmas, recipe, rng, reach, scale.focus)
                 yield State(index, level, values, len(sigmas) - 1)
             else:
                 denoiser = PatchDenoiser(level, field, recipe, rng, workers, sigmas=sigmas, reach=reach)

@@ -43,7 +43,7 @@ class Recipe:
     layered_rows: float = 9.0  # times as much in pictures that are layered
     texture: float = 12.0  # weight of the texture channel
     texture_reach: int = 2
-    focus: float = 0.5  # of its estimate, while a layered picture is started, is what it is elsewhere in the row
+    focus: float = 0.5  # share of the row's mean in each estimate of that channel, while a layered picture is started
     sharp_steps: int = 8  # of a scale, its last, whose votes count alike patches for more; before, votes are means
     sharpness: float = 0.3  # of those: sigma² in median patch distances; lower copies, higher blends
     last_sharpness: float = 0.1  # of the very last

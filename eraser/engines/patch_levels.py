@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
@@ -27,13 +28,13 @@ ROWS = 64  # image rows a thread takes at once
 FOREIGN_PIXELS = 20_000  # finer levels than that only refine what coarser ones chose
 EXAMPLES = 128  # rim patches that stand for all of them
 LAYERS_SEEN = 3  # counted from the coarsest: the level that tells whether a picture is layered, the finest of fewer
-KNOWN_BESIDE = 4  # pixels in a row: chance alone makes so few of them differ from row to row
+KNOWN_BESIDE = 4  # pixels in a row: fewer differ from row to row by chance alone
 FLAT = 1e-6  # variance of the texture channel, below which there is nothing to share out
 LEAST_SOURCES = 32  # a level with fewer known patches is too coarse to start from
 
 
 class Workers:
-    """Runs strips of a list in threads. The strips depend on the list's length alone."""
+    """Threads for whoever paints: they run strips of a list, which depend on its length alone, or something beside."""
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
@@ -50,9 +51,20 @@ class Workers:
         """work(0), work(1), ... in this order, several at once. What it calls must not use these workers itself."""
         return map(work, range(count)) if self._threads == 1 else self._running().map(work, range(count))
 
-    def beside(self, work: Callable[[], Result]) -> Callable[[], Result]:
-        """Have this done while its caller goes on with something else; what is returned waits for it and gives it."""
-        return work if self._threads == 1 else self._running().submit(work).result
+    @contextlib.contextmanager
+    def beside(self, work: Callable[[], Result]) -> Iterator[Callable[[], Result]]:
+        """Have this done once while the body goes on with something else. What the body is given waits for it, and
+        returns or raises what it did; with a single thread it is done then. The end of the body waits as well, unless
+        the work has not begun."""
+        if self._threads == 1:
+            yield work
+            return
+        running = self._running().submit(work)
+        try:
+            yield running.result
+        finally:
+            if not running.cancel():
+                wait([running])
 
     def each(self, kernel: Callable[[int, int, int], object], length: int, strip: int = STRIP) -> None:
         """Call kernel(strip number, low, high) over range(length), cut into at most 64 strips."""
@@ -135,9 +147,9 @@ class Level:
     @functools.cached_property
     def row_texture(self) -> np.ndarray:
         """What the texture channel is on average in the known part of each of the hole's pixels' rows: (N,) float32,
-        empty where there is no such channel. Rows of which nothing is known take it from those above and below."""
+        empty where there is no such channel. Rows of which hardly anything is known take it from the nearest others."""
         known = ~self.hole
-        rows = np.flatnonzero(known.any(axis=1))
+        rows = np.flatnonzero(known.sum(axis=1) >= KNOWN_BESIDE)
         if self.image.shape[1] == self.colours or not len(rows):
             return np.empty(0, np.float32)
         texture = np.where(known, self.picture[:, :, self.colours], 0)

@@ -2,7 +2,8 @@
 
 Where a scale has few patches a step's work takes less time than asking for it: this is `sampling.sample` over a
 `PatchDenoiser`, step for step, without Python in between, so that several paintings can really run at once. That it is
-the same is what tests/engines/test_patch_small.py shows.
+the same is what tests/engines/test_patch_small.py shows. One thing is added: estimates may be drawn to the texture of
+their rows.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from eraser.engines import patch_kernels as kernels
-from eraser.engines.patch_denoiser import Recipe, away_of, layered_share
+from eraser.engines.patch_denoiser import Recipe, away_of
 from eraser.engines.patch_fields import depth_weights
 from eraser.engines.patch_kernels import compiled
 from eraser.engines.patch_levels import STRIP, Level, Workers, features_of
@@ -27,6 +28,7 @@ def paint_small(
     recipe: Recipe,
     rng: np.random.Generator,
     reach: int,
+    focus: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """A level of one strip, from its start to its end: its field and the hole's values. Costs are left in the level."""
     steps = len(sigmas) - 1
@@ -67,8 +69,8 @@ def paint_small(
         np.empty(runs, np.int32),
         np.empty(runs, np.int32),
         np.empty(len(foreign), np.int32),
-        level.row_texture,
-        np.float32(recipe.focus * layered_share(level) if len(level.targets) <= recipe.start_targets else 0),
+        level.row_texture if focus else np.empty(0, np.float32),
+        np.float32(focus),
     )
     return (field, other)[last], values
 
@@ -105,17 +107,16 @@ def paint_level(
     uses,
     usage,
     penalties,
-    expected,
-    trust,
+    row_texture,
+    focus,
 ):
     """Walk the noise down from sigmas[0] to 0; returns which of the two fields is the last.
 
     field, other (n,) int32, both the start · values (N, C + 1) the start, overwritten with the result · noise
     (steps, N, C) · seeds: one per sweep · foreign (n,) int32 or empty · repetition (T + 1,) float32: penalty of a run
     of sources by how often it is used, in median patch distances · sharpness: of the last sharp_steps votes but the
-    very last, in inverse median distances · expected (N,) float32 or empty, trust: the texture that every estimate is
-    drawn to, and how far: what is out of focus fits nearly everything · noisy, uses, usage, penalties: room, like
-    values, one per run, and like foreign
+    very last, in inverse median distances · row_texture (N,) float32 or empty, focus: what the texture of every
+    estimate is drawn to, and how far · noisy, uses, usage, penalties: room, like values, one per run, and like foreign
     """
     first, once = np.int64(0), np.int64(1)  # literals would have the kernels compiled once more
     runs = usage.size
@@ -165,8 +166,8 @@ def paint_level(
         if step >= steps - sharp_steps:
             sharp = np.float32((last_sharpness if step == steps - 1 else sharpness) / typical)
         kernels.vote(image, colours, width, pixels, first, pixels.size, field, cost, depth, weights, sharp, values)
-        for k in range(expected.size):
-            values[k, colours] += trust * (expected[k] - values[k, colours])
+        for k in range(row_texture.size):
+            values[k, colours] += focus * (row_texture[k] - values[k, colours])
     return turn & 1
 
 

@@ -79,7 +79,6 @@ def taken_from(matrix: np.ndarray, box: Box) -> np.ndarray:
     return rows_and_columns
 
 
-@np.errstate(all="ignore")  # a step can fold the picture, where derivatives have no end; that is the last one
 def aligned(grey: np.ndarray, matrix: np.ndarray, ring: np.ndarray, box: Box) -> np.ndarray:
     """The map, moved so that what it shows in the ring is most like what is there.
 
@@ -118,14 +117,15 @@ def aligned(grey: np.ndarray, matrix: np.ndarray, ring: np.ndarray, box: Box) ->
         xu, xv = ((entries[0, k] - across * entries[2, k]) / factor / span for k in (0, 1))
         yu, yv = ((entries[1, k] - down * entries[2, k]) / factor / span for k in (0, 1))
         area = (xu * yv - xv * yu) * factor
-        gx, gy = (yv * by_x - yu * by_y) / area, (xu * by_y - xv * by_x) / area
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            gx, gy = (yv * by_x - yu * by_y) / area, (xu * by_y - xv * by_x) / area
+        if not np.isfinite(gx[both]).all() or not np.isfinite(gy[both]).all():  # a step has folded the picture
+            break
         moved = -(gx * across + gy * down)
         terms = [gx * u, gx * v, gx, gy * u, gy * v, gy, moved * u, moved * v]
         slopes = np.stack([term[both] for term in terms], axis=1)
         weighted = slopes / (1 + (error / (ROBUST * np.median(np.abs(error)) + 1e-6)) ** 2)[:, None]
         normal = weighted.T @ slopes
-        if not np.isfinite(normal).all():
-            break
         size = np.sqrt(np.diag(normal)) + 1e-9
         step = np.linalg.solve(
             normal / np.outer(size, size) + DAMPING * np.eye(len(size)), -(weighted.T @ error) / size

@@ -136,8 +136,10 @@ def smaller(pixels: np.ndarray, hole: np.ndarray, factor: int) -> Small:
     # numpy is slow in reducing short axes, and its products of matrices start threads
     colours = pixels.shape[2]
     rows = pixels[: height * factor].reshape(height, factor, hole.shape[1] * colours)
-    summed = functools.reduce(np.add, (rows[:, i] for i in range(factor)))[:, : width * factor * colours]
-    total = np.einsum("ijk->ij", summed.reshape(height, width, factor * colours))
+    summed = rows[:, 0].copy()
+    for i in range(1, factor):
+        summed += rows[:, i]
+    total = np.einsum("ijk->ij", summed[:, : width * factor * colours].reshape(height, width, factor * colours))
     hidden = functools.reduce(np.logical_or, (hole[i : height * factor : factor] for i in range(factor)))
     unknown = functools.reduce(np.logical_or, (hidden[:, i : width * factor : factor] for i in range(factor)))
     grey = total / np.float32(factor**2 * colours)

@@ -6,7 +6,19 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from eraser.engines.corners import AXES, CELL, CELLS, CLIPPED, CORNERS, MATCHES, PARTS, SAME, corners, matches
+from eraser.engines.corners import (
+    AXES,
+    CELL,
+    CELLS,
+    CLIPPED,
+    CORNERS,
+    MATCHES,
+    MOST_MATCHES,
+    PARTS,
+    SAME,
+    corners,
+    matches,
+)
 from eraser.geometry import Box
 
 SIZE = 160, 200
@@ -36,7 +48,7 @@ def test_no_corner_is_told_by_what_is_not_known_nor_lies_where_its_surroundings_
     """The rim of a hole is a corner of nothing, and neither is that of the picture."""
     places, _ = corners(texture(np.random.default_rng(1), hole=HOLE))
     x, y = places.T
-    margin = CELLS * CELL // 2
+    margin = CELLS * CELL // 2 + 2
     assert len(places) > 50
     assert ((x >= margin) & (y >= margin) & (x < SIZE[1] - margin) & (y < SIZE[0] - margin)).all()
     around = HOLE.pad(3)
@@ -104,3 +116,15 @@ def test_a_picture_without_room_for_corners_has_no_matches(size):
     first, second, corner = matches(grey, box)
     assert first.shape == second.shape == (0, 2)
     assert corner.shape == (0,)
+
+
+def test_of_an_exact_repetition_all_copies_match_however_many_there_are():
+    """They are equally alike, so none of them can be the weakest."""
+    grey = np.tile(ndimage.gaussian_filter(np.random.default_rng(5).normal(0, 1, (40, 40)), 1.5, mode="wrap"), (5, 6))
+    grey = grey.astype(np.float32)
+    box = Box(90, 70, 50, 50)
+    grey[box.slices] = np.nan
+    first, second, corner = matches(grey, box)
+    assert len(first) >= MOST_MATCHES
+    assert set(np.bincount(corner)) <= {0, MATCHES}, "some corner lost a copy"
+    assert np.abs((second - first + 20) % 40 - 20).max() == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import threading
+import time
 import weakref
 from dataclasses import replace
 
@@ -11,7 +13,7 @@ import pytest
 from scipy import ndimage
 
 from eraser.canvas import View
-from eraser.engines import patch, registry
+from eraser.engines import patch, patch_levels, registry
 from eraser.engines import patch_kernels as kernels
 from eraser.engines.patch_denoiser import LAYERED, PatchDenoiser, Recipe, away_of
 from eraser.engines.patch_levels import Level, layering
@@ -121,6 +123,7 @@ def test_layering_is_the_share_of_the_texture_s_variance_between_rows():
 def test_the_texture_of_a_row_is_the_mean_of_what_is_known_of_it():
     level = a_level((40, 60), np.s_[10:30, 20:40])
     level.hole[14] = level.hole[17:19] = True  # from rim to rim
+    level.hole[22, 3:] = True  # and nearly so
     level.pixels = np.flatnonzero(level.hole)
     texture = level.image.reshape(40, 60, 4)[:, :, 3]
     texture[:] = np.arange(40)[:, None] / 40
@@ -128,8 +131,94 @@ def test_the_texture_of_a_row_is_the_mean_of_what_is_known_of_it():
     texture[level.hole] = 9
     rows, columns = np.nonzero(level.hole)
     assert level.row_texture == pytest.approx(rows / 40 + 0.1, abs=1e-6)
-    assert np.isin([14, 17, 18], rows[columns == 0]).all(), "these were made up from the rows beside them"
+    assert np.isin([14, 17, 18, 22], rows[columns == 5]).all(), "these were made up from the rows beside them"
     assert replace(level, image=level.image[:, :3]).row_texture.size == 0
+
+
+@pytest.mark.parametrize("side", [18, 60])
+def test_only_starts_are_drawn_to_their_rows_and_never_the_finest_scale(monkeypatch, side):
+    """As far as the picture is layered: here half of the way from where it counts as such. The smaller hole has few
+    enough patches for a start at the finest scale, the larger too many at the one before."""
+    seen, paint = [], patch.paint_small
+
+    def painted(level, *more):
+        seen.append((level.width, len(level.targets) <= Recipe().start_targets, more[-1]))
+        return paint(level, *more)
+
+    monkeypatch.setattr(patch, "paint_small", painted)
+    monkeypatch.setattr(patch_levels, "layering", lambda _: sum(LAYERED) / 2)
+    hole = np.zeros((160, 200), bool)
+    hole[50 : 50 + side, 70 : 70 + side] = True
+    pixels = np.random.default_rng(0).normal(0, 0.3, (160, 200, 3)).astype(np.float32)
+    engine = patch.PatchEngine(registry.load("patch").info, recipe=Recipe(focus=0.6, edge_targets=0))
+    outcome(engine.fill(View(np.where(hole[:, :, None], 0, pixels).astype(np.float32), hole), seed=0))
+    assert {few for width, few, _ in seen if width == (200 if side == 18 else 100)} == {side == 18}
+    assert [focus for *_, focus in seen] == pytest.approx([0.3 * (few and width < 200) for width, few, _ in seen])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("most", [0, patch.MOST_BESIDE])
+def test_repetitions_are_looked_for_once_beside_what_comes_next_or_before_it(monkeypatch, threads, most):
+    """With a single thread, when they are asked for."""
+    asked, searched_by = [], []
+
+    def searched(pixels, hole, count):
+        searched_by.append(threading.current_thread())
+        asked.append(len(levels_built))
+        return []
+
+    levels_built, build = [], patch.level_steps
+
+    def built(*arguments, **settings):
+        levels = yield from build(*arguments, **settings)
+        levels_built.append(levels)
+        return levels
+
+    monkeypatch.setattr(patch, "level_steps", built)
+    monkeypatch.setattr(patch, "find_repeats", searched)
+    monkeypatch.setattr(patch, "MOST_BESIDE", most)
+    outcome(patch.PatchEngine(registry.load("patch").info, threads=threads).fill(a_view(), seed=0))
+    here = searched_by == [threading.current_thread()]
+    assert len(searched_by) == 1
+    assert here == (threads == 1 or most == 0)
+    assert most or asked == [0]
+    assert threads == 2 or asked == [1 if most else 0]
+
+
+def test_an_error_of_the_search_is_the_fill_s(monkeypatch):
+    def failing(*_):
+        raise ArithmeticError("no maps today")
+
+    monkeypatch.setattr(patch, "find_repeats", failing)
+    with pytest.raises(ArithmeticError, match="no maps today"):
+        outcome(patch.PatchEngine(registry.load("patch").info, threads=2).fill(a_view(), seed=0))
+
+
+def test_nobody_searches_any_more_when_a_fill_has_been_closed(monkeypatch):
+    begun, ended = threading.Event(), threading.Event()
+
+    def slowly(*_):
+        begun.set()
+        time.sleep(0.2)
+        ended.set()
+        return []
+
+    monkeypatch.setattr(patch, "find_repeats", slowly)
+    steps = patch.PatchEngine(registry.load("patch").info, threads=2).fill(a_view(), seed=0)
+    next(steps)
+    next(steps)
+    assert begun.wait(10)
+    assert not ended.is_set()
+    steps.close()
+    assert ended.is_set()
+
+
+def a_view() -> View:
+    hole = np.zeros((120, 140), bool)
+    hole[50:80, 60:90] = True
+    return View(
+        np.where(hole[:, :, None], 0, np.random.default_rng(0).normal(0, 0.3, (120, 140, 3))).astype("f4"), hole
+    )
 
 
 def out_of_focus(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

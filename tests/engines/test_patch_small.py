@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -49,30 +49,29 @@ def a_level(colours: int, *, foreign: bool) -> Level:
 
 @dataclass(frozen=True)
 class DrawnTo:
-    """What a denoiser says, with its last value drawn to what is expected."""
+    """What a denoiser says, with its last value drawn to the texture of the rows."""
 
     patches: PatchDenoiser
-    expected: np.ndarray
-    trust: float
+    row_texture: np.ndarray
+    focus: float
     sees_known = True
 
     def __call__(self, *asked: object) -> np.ndarray:
         clean = self.patches(*asked)
-        clean[:, -1] = (1 - self.trust) * clean[:, -1] + self.trust * self.expected
+        clean[:, -1] = (1 - self.focus) * clean[:, -1] + self.focus * self.row_texture
         return clean
 
 
 @pytest.mark.parametrize("colours", [1, 3, 4])
 @pytest.mark.parametrize("foreign", [False, True])
-@pytest.mark.parametrize(("layered", "starts", "trust"), [(0, True, 0), (1, False, 0), (1, True, 0.4)])
-def test_it_is_the_loop_step_for_step(colours: int, foreign: bool, layered: int, starts: bool, trust: float) -> None:
-    """In a layered picture, while it is started, with the texture drawn to that of the rows."""
-    level = replace(a_level(colours, foreign=foreign), layered=layered)
-    recipe = Recipe(focus=0.4, start_targets=len(level.targets) - (not starts))
+@pytest.mark.parametrize("focus", [0, 0.4])
+def test_it_is_the_loop_step_for_step(colours: int, foreign: bool, focus: float) -> None:
+    """And where that is asked for, the texture is drawn to that of the rows."""
+    level, recipe = a_level(colours, foreign=foreign), Recipe()
     start = smooth_start(level)
     field = random_field(level, np.random.default_rng(0))
     sigmas, reach = geometric(0.4, 0.04, 9), 30
-    found, values = paint_small(level, field.copy(), start, sigmas, recipe, np.random.default_rng(5), reach)
+    found, values = paint_small(level, field.copy(), start, sigmas, recipe, np.random.default_rng(5), reach, focus)
     cost = level.cost.copy()
 
     rng = np.random.default_rng(5)
@@ -81,7 +80,7 @@ def test_it_is_the_loop_step_for_step(colours: int, foreign: bool, layered: int,
     replay = Replay(noise, seeds)
     level.cost = np.zeros_like(level.cost)
     denoiser = PatchDenoiser(level, field, recipe, replay, WORKERS, sigmas=sigmas, reach=reach)
-    drawn = denoiser if colours == 4 else DrawnTo(denoiser, level.row_texture, trust)
+    drawn = DrawnTo(denoiser, level.row_texture, focus) if focus and colours < 4 else denoiser
     estimates = list(walk(drawn, denoiser, start, sigmas, ColourNoise(replay, colours)))
     assert np.array_equal(found, denoiser.field)
     assert np.array_equal(cost[level.targets], level.cost[level.targets])

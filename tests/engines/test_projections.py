@@ -60,6 +60,7 @@ def test_a_scaled_map_does_the_same_in_a_larger_picture():
     [
         (TILTED, True),
         (np.diag([-1.0, 1, 1]), False),  # mirrored
+        (np.diag([1, 1, np.nan]), False),
         (np.diag([MOST_STRETCH * 1.1, 1, 1]), False),
         (np.diag([1, 0.9 / MOST_STRETCH, 1]), False),
         (np.array([[1, 0, 0], [0, 1, 0], [-1 / 60, 0, 1.0]]), False),  # its horizon crosses the box
@@ -99,3 +100,12 @@ def test_a_map_that_shows_nothing_known_stays_as_it_is():
     grey = np.full((80, 80), np.nan, np.float32)
     ring = np.ones((20, 20), bool)
     assert np.array_equal(aligned(grey, TILTED, ring, Box(10, 10, 20, 20)), TILTED)
+
+
+def test_a_map_that_folds_the_picture_is_not_aligned_and_says_nothing():
+    """Everything onto one line: there is no way back along its derivatives."""
+    grey = ndimage.gaussian_filter(np.random.default_rng(1).normal(0, 1, (120, 140)), 2)
+    fold = np.array([[1.0, 0, 5.0], [0, 0, 60.0], [0, 0, 1.0]])
+    box = Box(20, 30, 60, 50)
+    found = aligned(grey, fold, np.ones((box.height, box.width), bool), box)
+    assert through(found, np.array([[30.0, 40.0]])) == pytest.approx(np.array([[35.0, 60.0]]))
