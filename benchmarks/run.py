@@ -28,7 +28,7 @@ from benchmarks.peers import METHODS, Options
 from benchmarks.worker import keep_picture
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-SUITES = ("restore", "removal", "synthetic", "speed", "sweep")
+SUITES = ("restore", "removal", "photos", "synthetic", "speed", "sweep")
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -39,6 +39,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=0, help="per seed; default 1, and 3 for speed and sweep")
     parser.add_argument("--cases", type=Path, help="folder with restore/ and removal/ cases")
     parser.add_argument("--long-side", type=int, default=0, help="shrink open cases to this many pixels")
+    parser.add_argument("--photos", type=Path, help="folder of photographs for the photos suite")
+    parser.add_argument("--every", type=int, default=1, help="fill only every so many-th of them,")
+    parser.add_argument("--first", type=int, default=0, help="from this one on")
     parser.add_argument("--only", default="", help="comma-separated case names, or beginnings of them")
     parser.add_argument("--prototype", default="", help="path of the research prototype's script")
     parser.add_argument("--engine", default="", help="engine of ours instead of the default")
@@ -111,6 +114,10 @@ def choose(chosen: argparse.Namespace) -> Iterator[suites.Recipe]:
             if chosen.cases is None:
                 raise FileNotFoundError(f"the {suite} suite needs --cases FOLDER")
             recipes = suites.open_cases(suite, chosen.cases, chosen.long_side)
+        elif suite == "photos":
+            if chosen.photos is None:
+                raise FileNotFoundError("the photos suite needs --photos FOLDER")
+            recipes = suites.photographs(chosen.photos, chosen.every, chosen.first)
         elif suite in SUITES:
             recipes = getattr(suites, suite)()
         else:

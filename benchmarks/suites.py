@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ from benchmarks.scenes import SCENES, meadow, render
 from benchmarks.scores import shrink
 
 WIDTH, HEIGHT = 720, 540  # of synthetic truths
+PHOTO_HOLE = 0.01, 0.06  # of a photograph, least and most
 
 # scene: shape of the hole, where it is (shares of width and height), its share of the picture.
 # Chosen so that the hole crosses what is hard in the scene: the horizon, the seam, the bend.
@@ -110,6 +112,20 @@ def synthetic() -> Iterator[Recipe]:
             yield Recipe("synthetic", f"photo-{place.stem}", partial(sample_case, place, hole, seed))
 
 
+def photographs(folder: Path, every: int = 1, first: int = 0) -> Iterator[Recipe]:
+    """Every so many-th of the pictures in a folder, by name, each with a hole of its own wherever that comes to lie.
+
+    Raises FileNotFoundError without any.
+    """
+    places = sorted(place for place in folder.glob("*.*") if place.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"))
+    if not places[first::every]:
+        raise FileNotFoundError(
+            f"{len(places)} pictures in {folder}, none from number {first} on: pass --photos FOLDER"
+        )
+    for place in places[first::every]:
+        yield Recipe("photos", place.stem, partial(photo_case, place))
+
+
 def speed() -> Iterator[Recipe]:
     """The sizes and holes that people meet, and the ones that the limits of time and memory are promised for."""
     yield Recipe("speed", "640x480-6%", partial(timed_case, 640, 480, 0.06), pictures=False)
@@ -148,6 +164,13 @@ def sample_case(place: Path, hole: tuple, seed: int) -> Case:
     from PIL import Image
 
     return covered(np.asarray(Image.open(place).convert("RGB")), hole, seed)
+
+
+def photo_case(place: Path) -> Case:
+    seed = zlib.crc32(place.stem.encode())  # the same hole, whichever others are filled
+    random = np.random.default_rng(seed)
+    hole = ("blob", *random.uniform(0.3, 0.7, 2), random.uniform(*PHOTO_HOLE))
+    return sample_case(place, hole, seed)
 
 
 def timed_case(width: int, height: int, hole: float) -> Case:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import peers, readme, report, run, scores, suites, worker
+from benchmarks import compare, peers, readme, report, run, scores, suites, worker
 from benchmarks.scenes import SCENES, render
 from benchmarks.sheets import crop_around, draw_sheets, save_pages
 
@@ -253,6 +253,46 @@ def test_open_cases_are_shrunk_with_their_hole_and_restore_keeps_the_photo_as_tr
     assert removal.make().truth is None
     with pytest.raises(FileNotFoundError, match="--cases"):
         list(suites.open_cases("restore", tmp_path / "nowhere"))
+
+
+def test_photographs_of_a_folder_get_the_same_hole_whichever_are_chosen(tmp_path, random):
+    from PIL import Image
+
+    for name in ("c.png", "a.png", "b.webp", "d.JPG"):
+        Image.fromarray(random.integers(0, 256, (80, 100, 3), np.uint8)).save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no picture")
+    all_of_them, second = suites.photographs(tmp_path), suites.photographs(tmp_path, every=2, first=1)
+    cases = {recipe.name: recipe.make() for recipe in all_of_them}
+    assert list(cases) == ["a", "b", "c", "d"]
+    chosen = {recipe.name: recipe.make() for recipe in second}
+    assert list(chosen) == ["b", "d"]
+    for name, case in chosen.items():
+        np.testing.assert_array_equal(case.hole, cases[name].hole)
+        assert 0.01 <= case.hole.mean() <= 0.06
+    assert (cases["a"].hole != cases["c"].hole).any()
+    with pytest.raises(FileNotFoundError, match="4 pictures"):
+        list(suites.photographs(tmp_path, first=4))
+
+
+def test_two_runs_are_compared_case_by_case(tmp_path, capsys):
+    def row(case: str, seed: int, swd: float, **more: object) -> dict:
+        same = dict.fromkeys(("psnr", "ssim", "hf", "rim"), 1.0)
+        whose = {"suite": "photos", "case": case, "method": "ours", "seed": seed, "status": "ok"}
+        return whose | same | {"swd": swd} | more
+
+    before = [row("x", 0, 1.0), row("x", 1, 3.0), row("y", 0, 5.0), row("gone", 0, 9.0)]
+    after = [row("x", 0, 9.0), row("x", 0, 2.0), row("x", 1, 4.0), row("y", 0, 5.0), row("y", 1, 0, status="failed")]
+    after.append(row("y", 0, 100.0, method="telea"))
+    for name, rows in (("before", before), ("after", after)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    assert compare.main([str(tmp_path / "before"), str(tmp_path / "after")]) == 0
+    said = capsys.readouterr().out
+    assert "photos, 2 cases" in said
+    assert "| swd | 3.500 | 4.000 | +0.500 ± 0.500 | x +1.00 | x +1.00 |" in said
+    assert "| psnr | 1.000 | 1.000 | +0.000 ± 0.000 |  |  |" in said
+    assert "1 of 2 changed." in said
+    assert compare.main([str(tmp_path / "before"), str(tmp_path / "after"), "--method", "telea"]) == 2
 
 
 def test_pictures_passed_to_other_programs_come_back_bit_for_bit(tmp_path, truth, hole):
