@@ -45,7 +45,7 @@ class Scale:
     index: int
     level: Level
     steps: int
-    focus: float = 0.0
+    focus: float
 
 
 class PatchEngine:
@@ -76,16 +76,14 @@ class PatchEngine:
         small = [level for level in levels[:-1] if len(level.targets) <= recipe.edge_targets and lent is None]
         stages, drawing = self._draw_edges(small)
         every = stages + levels[len(small) :]
-        scales = [Scale(index, level, self._step_count(every, index)) for index, level in enumerate(every)]
         # the scales that are painted several times; a drawing is made use of once
         several = every if drawing is None else stages
         coarse = len([level for level in several if len(level.targets) <= recipe.start_targets])
         starts = recipe.starts if coarse else 0
-        # what is out of focus fits nearly everything; the finest scale is never a mere start
-        drawn = min(coarse, len(every) - 1) if starts else 0
+        drawn = min(coarse, len(every) - 1) if starts else 0  # the finest scale is never a mere start
         scales = [
-            replace(scale, focus=recipe.focus * layered_share(scale.level)) if scale.index < drawn else scale
-            for scale in scales
+            Scale(index, level, self._step_count(every, index), self._focus(level) if index < drawn else 0)
+            for index, level in enumerate(every)
         ]
         tracker = Tracker(view, every, [scale.steps * (starts if scale.index < coarse else 1) for scale in scales])
         best: Painting | None = None
@@ -196,6 +194,10 @@ class PatchEngine:
             yield tracker.pause("sources for the edges")
         values = denoiser(values, np.inf, picture, level.hole)
         return Painting(level, denoiser.field, values, level.cost)
+
+    def _focus(self, level: Level) -> float:
+        """In layered pictures a row's texture is known, and what is out of focus fits nearly everything."""
+        return self._recipe.focus * layered_share(level)
 
     def _step_count(self, levels: list[Level], index: int) -> int:
         recipe = self._recipe
