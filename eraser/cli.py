@@ -92,7 +92,7 @@ def complain(error: EraserError, code: int, as_json: bool, kind: str = "") -> in
       eraser erase --help                          all options, with examples
 
     \b
-    Exit codes: 0 done, 2 input or output you can mend, 3 the engine cannot, 130 cancelled.
+    Exit codes: 0 done, 1 a defect of this program, 2 input or output you can mend, 3 the engine cannot, 130 cancelled.
     """,
 )
 @click.version_option(__version__, prog_name="eraser")
@@ -155,6 +155,7 @@ def engines(as_json: bool) -> None:
         facts = [asdict(info) | {"files": state(info.name)} for info in infos]
         click.echo(json.dumps({"ok": True, "engines": facts}))
         return
+    click.echo(f"auto, which is taken where nothing else is asked for: {infos[0].name}")
     for info in infos:
         click.echo(f"{info.name}: {info.summary}")
         files = lines_of_weights(info.name)

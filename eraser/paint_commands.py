@@ -57,7 +57,11 @@ PHOTO = click.argument("photo", type=click.Path(path_type=Path))
     "--tolerance", type=click.IntRange(0, 255), default=10, show_default=True, help="How far a channel may be off."
 )
 @click.option(
-    "--grow", default="auto", show_default=True, metavar="auto|PIXELS", help="Widen the hole; 0 takes it as it is."
+    "--grow",
+    default="auto",
+    show_default=True,
+    metavar="auto|PIXELS",
+    help="Widen the hole; auto: by two percent of its size, 0 takes it as it is.",
 )
 @click.option("--opaque", is_flag=True, help="Make what is painted opaque; otherwise transparency stays.")
 @painting.brush

@@ -126,7 +126,10 @@ def read(path: Path) -> Sidecar:
     try:
         if len(data) > MOST_BYTES:
             raise ValueError(f"it has more than {MOST_BYTES} bytes")
-        content = json.loads(data)
+        try:
+            content = json.loads(data)
+        except UnicodeDecodeError:
+            raise ValueError("it is no text") from None
         if not isinstance(content, dict) or type(content.get("schema")) is not int:
             raise ValueError("it has no schema")
     except (ValueError, RecursionError) as error:

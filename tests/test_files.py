@@ -86,6 +86,12 @@ def leftovers(folder: Path) -> list[str]:
 # pixels
 
 
+def test_a_photo_is_shown_in_a_few_words(tmp_path):
+    Image.fromarray(smooth(30, 40)).save(tmp_path / "a.png")
+    assert repr(read(tmp_path / "a.png")) == "<Photo 40x30, 3 of uint8, PNG>"
+    assert repr(Photo(np.zeros((2, 3), np.uint16), Layout(1))) == "<Photo 3x2, 1 of uint16>"
+
+
 @pytest.mark.parametrize(
     ("ending", "dtype", "bands"),
     [

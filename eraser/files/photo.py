@@ -56,6 +56,11 @@ class Photo:
     settings: dict[str, Any] = field(default_factory=dict)  # for the writer of the same format
     source_type: str = ""  # what was done to it, as a term of provenance.py: written into the file's XMP
 
+    def __repr__(self) -> str:
+        """In a word: whoever calls `erase` at a prompt does not want to read the pixels."""
+        bands = self.pixels.shape[2] if self.pixels.ndim == 3 else 1
+        return f"<Photo {self.size}, {bands} of {self.pixels.dtype}{self.format and ', ' + self.format}>"
+
     @property
     def size(self) -> Size:
         return size_of(self.pixels)

@@ -345,8 +345,10 @@ def test_demo_keeps_earlier_pictures_unless_forced(command: Callable[..., Any], 
 
 def test_engines_are_listed_for_people_and_for_scripts(command: Callable[..., Any]) -> None:
     names = [info.name for info in eraser.engines()]
-    shown = command("engines").out
-    assert [line.partition(":")[0] for line in shown.splitlines() if not line.startswith(" ")] == names
+    first, *shown = command("engines").out.splitlines()
+    assert first.startswith("auto")
+    assert first.endswith(names[0])
+    assert [line.partition(":")[0] for line in shown if not line.startswith(" ")] == names
     assert [info["name"] for info in json.loads(command("engines --json").out)["engines"]] == names
 
 

@@ -255,6 +255,8 @@ def test_places_without_a_sidecar_are_one_sentence(command: Command, path: str) 
     done = command(f"redo {path}")
     assert (done.code, done.out, done.added) == (cli.BAD_INPUT, "", [])
     assert done.err.count("\n") == 1
+    assert "codec" not in done.err
+    assert ("it is no text" in done.err) == (path == "photo.png")
 
 
 ODD = st.one_of(
