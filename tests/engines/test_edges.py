@@ -12,6 +12,7 @@ from eraser.engines.patch import PatchEngine
 from eraser.engines.patch_denoiser import Recipe
 from eraser.engines.patch_levels import redraw
 from tests.engines.finest import levels_of
+from tests.running import outcome
 
 SIZE = 120
 Y, X = np.mgrid[:SIZE, :SIZE].astype(np.float32)
@@ -151,13 +152,9 @@ def test_a_line_across_a_hole_comes_out_straight():
     def worst(recipe: Recipe, seed: int) -> float:
         """The largest error of a column's line, in pixels."""
         view, _ = canvas.view(canvas.size.box)
-        steps = PatchEngine(registry.load("patch").info, recipe=recipe).fill(view, seed=seed)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as finished:
-                brightness = (finished.value + 1) / 2 - truth
-                return float(np.abs(brightness[140:220, 115:245].mean(axis=2).sum(axis=0) / 0.6).max())
+        filled = outcome(PatchEngine(registry.load("patch").info, recipe=recipe).fill(view, seed=seed))
+        brightness = (filled + 1) / 2 - truth
+        return float(np.abs(brightness[140:220, 115:245].mean(axis=2).sum(axis=0) / 0.6).max())
 
     assert np.median([worst(Recipe(), seed) for seed in range(3)]) < 1
     assert worst(Recipe(edge_targets=0), 0) > 1.2  # or this test shows nothing

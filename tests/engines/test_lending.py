@@ -14,6 +14,7 @@ from eraser.engines.repeats import find_repeats
 from eraser.pyramid import halve
 from tests.engines.finest import levels_of
 from tests.engines.walls import HOLE, SIZE, wall
+from tests.running import outcome
 
 SCALES = 5
 MOST = 4
@@ -120,13 +121,7 @@ def test_in_large_photos_no_more_is_lent_than_memory_allows(monkeypatch: pytest.
 
 def painted(*, threads: int = 1, repeats: int = MOST) -> np.ndarray:
     engine = PatchEngine(registry.load("patch").info, recipe=Recipe(repeats=repeats), threads=threads)
-    steps = engine.fill(View(blanked(wall()), HOLE), seed=0)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as finished:
-            result: np.ndarray = finished.value
-            return result
+    return outcome(engine.fill(View(blanked(wall()), HOLE), seed=0))
 
 
 def test_a_tilted_wall_is_continued_stone_by_stone():

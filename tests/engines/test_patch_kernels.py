@@ -5,6 +5,9 @@ The twins think in rows and columns and know nothing of flat indices; `Case` tra
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -834,3 +837,12 @@ def test_gather_is_the_transpose_of_the_enlargement(size):
             one = np.zeros((rows, columns, 1), np.float32)
             one[y, x] = 1
             assert coarse[y, x, 0] == pytest.approx(float((double(one, *size) * fine).sum()), abs=1e-5)
+
+
+@pytest.mark.parametrize(("wish", "level"), [(None, 2), ("1", 1)])
+def test_kernels_are_compiled_at_the_second_level_unless_somebody_wishes_another(wish, level):
+    told = {name: value for name, value in os.environ.items() if name != "NUMBA_OPT"}
+    told |= {"NUMBA_OPT": wish} if wish else {}
+    program = "import eraser.engines.patch_kernels; from numba import config; print(int(config.OPT))"
+    shown = subprocess.run([sys.executable, "-c", program], env=told, capture_output=True, text=True, check=True)
+    assert int(shown.stdout) == level
